@@ -1,0 +1,56 @@
+"""What `plan` plans for, and how it says it."""
+
+import os
+from itertools import islice
+
+from trainyard.cli.address import check_address
+from trainyard.cli.machine import cpus_here, gpus_here
+from trainyard.cli.printing import counted
+from trainyard.errors import UsageError
+from trainyard.spec.job import Job
+from trainyard.spec.space import Space
+from trainyard.sweep.grid import grid
+from trainyard.sweep.plan import Node, Plan
+
+
+def nodes_of(address: str | None, cpus: int | None, gpus: int | None) -> tuple[list[Node], str]:
+    """The nodes to plan for, and what to call them: a cluster's, or this machine with other CPUs and GPUs if given."""
+    imagined = cpus is not None or gpus is not None
+    if address is not None and imagined:
+        raise UsageError("--address names a cluster, --cpus and --gpus a machine that may not exist. Leave one out.")
+    # A sweep, too, goes to the cluster that RAY_ADDRESS names.
+    address = address or (None if imagined else os.environ.get("RAY_ADDRESS"))
+    if address:
+        from trainyard.cluster.session import connected
+
+        check_address(address)
+        with connected(address=address) as nodes:
+            return list(nodes), f"the cluster at {address}"
+    node = {"CPU": float(cpus or cpus_here()), "GPU": float(gpus_here() if gpus is None else gpus)}
+    return [node], "one machine" if imagined else "this machine"
+
+
+def planned_trials(job: Job, space: Space) -> int:
+    """As many as wanted, or as a grid has points."""
+    search = space.search
+    if search.sampler.name != "grid":
+        return search.trials
+    return min(search.trials, len(search.start_from) + sum(1 for _ in islice(grid(space, job), search.trials)))
+
+
+def plan_lines(plan: Plan, job: Job, space: Space, where: str) -> list[str]:
+    """The plan for people."""
+    resources, scheduler = job.resources, space.search.scheduler.name
+    each = counted(resources.cpus_per_worker, "CPU")
+    if resources.gpus_per_worker:
+        each += f" and {resources.gpus_per_worker:g} GPU"
+    crews = f"{plan.crews}, one for each slot, of {plan.workers} workers" if plan.crews else "none, slots train alone"
+    rungs = f"after epochs {', '.join(map(str, plan.rungs))}" if plan.rungs else "none"
+    return [
+        f"{job.name} on {where}: {plan.cluster_cpus:g} CPUs, {plan.cluster_gpus:g} GPUs",
+        f"  slots    {plan.slots}, with {each} for each worker; in all {plan.cpus:g} CPUs, {plan.gpus:g} GPUs",
+        f"  crews    {crews}",
+        f"  trials   {plan.trials}, proposed by {space.search.sampler.name}",
+        f"  rungs    {rungs} (scheduler: {scheduler})",
+        f"  epochs   {plan.epochs_per_trial} a trial, {plan.epochs} in all, {plan.expected_epochs} expected",
+    ]

@@ -1,0 +1,119 @@
+"""`compare` and `ui`: looking at what was recorded."""
+
+import os
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from trainyard.cli.options import DEFAULT_RESULTS, Format, Results, add
+from trainyard.errors import UsageError
+
+_PORTS_TRIED = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    add(app, compare, ui)
+
+
+def compare(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name of the sweep.")],
+    results: Results = DEFAULT_RESULTS,
+    output: Format = "text",
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Show the best N. Else 20, and with json all.")
+    ] = None,
+) -> None:
+    """Show the trials of a sweep, the best first.
+
+    They are read from MLflow, from wherever the sweep ran.
+
+    \b
+    Example:
+      trainyard compare digits-cnn-20260131-120000 --limit 10
+    """
+    from trainyard.cli.printing import as_json, as_overrides, counted, failures, leaderboard, terminal_width
+    from trainyard.tracking.compare import read_sweep
+    from trainyard.tracking.uri import tracking_uri
+
+    found = read_sweep(tracking_uri(results), sweep)
+    if output == "json":
+        content = found.to_json()
+        print(as_json({**content, "trials": content["trials"][:limit]}, indent=2))
+        return
+    states = ", ".join(f"{count} {state}" for state, count in found.states.items())
+    print(f"sweep {found.sweep} {found.state}: {counted(len(found.rows), 'trial')} ({states or 'none'})")
+    if found.rows:
+        print("\n".join(leaderboard(found.rows, found.objectives, limit=limit or 20, width=terminal_width())))
+    if len(found.rows) > (limit or 20):
+        print(f"{len(found.rows) - (limit or 20)} more; see them with --limit {len(found.rows)}")
+    print("\n".join(failures(found.rows)))
+    if found.best is not None:
+        print(f"Best: trial {found.best.trial}")
+        print("\n".join(f"  {override}" for override in as_overrides(found.best.values)))
+
+
+def ui(
+    results: Results = DEFAULT_RESULTS,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, metavar="N", help="Port to serve on.")] = 5000,
+    host: Annotated[str, typer.Option("--host", metavar="NAME", help="Address to serve on.")] = "127.0.0.1",
+) -> None:
+    """Serve the MLflow UI.
+
+    It shows the records of a results folder, until Ctrl-C. Where MLFLOW_TRACKING_URI names a server, it says where.
+
+    \b
+    Example:
+      trainyard ui --port 5001
+    """
+    from trainyard.tracking.uri import check_reachable, masked, sqlite_path, tracking_uri
+
+    uri = tracking_uri(results)
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        raise UsageError(
+            f"{path}: nothing has been recorded there yet. Run a sweep, or name the folder of one with --results."
+        )
+    check_reachable(uri)
+    if uri.startswith(("http://", "https://")):
+        print(f"MLflow runs at {masked(uri)}")
+        return
+    _check_port(host, port)
+    print(f"MLflow UI at http://{host}:{port} (Ctrl-C ends it; it takes some seconds to start)", flush=True)
+    _serve(uri, host, port)
+
+
+def _check_port(host: str, port: int) -> None:
+    """UsageError if nobody can listen there, with a port that is free."""
+    problem = _problem(host, port)
+    if problem is None:
+        return
+    others = range(port + 1, min(port + _PORTS_TRIED, 65536))
+    free = next((other for other in others if not _problem(host, other)), None)
+    way_out = f"Choose another: trainyard ui --port {free}" if free else "Choose another --port or --host."
+    raise UsageError(f"{host}:{port} can't be listened on: {problem}. {way_out}")
+
+
+def _problem(host: str, port: int) -> str | None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return None
+
+
+def _serve(uri: str, host: str, port: int) -> None:
+    """Become the server of MLflow: its own program, so that its signals and its exit code are its own."""
+    from trainyard.tracking.uri import default_artifacts
+
+    artifacts = default_artifacts(uri)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--host", host, "--port", str(port)]
+    # One process: each takes seconds to start, and serves one person well.
+    command += ["--workers", "1", *(["--default-artifact-root", artifacts] if artifacts else [])]
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.execv(sys.executable, command)

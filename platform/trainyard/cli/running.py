@@ -1,0 +1,224 @@
+"""From a request to an exit code: all is checked and opened before Ray starts, the cheapest first."""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol, Self
+
+from trainyard.cli.address import check_address
+from trainyard.cli.machine import cpus_here
+from trainyard.cli.outcome import conclude
+from trainyard.cli.progress import Progress
+from trainyard.cli.request import Request
+from trainyard.data.dataset import Dataset
+from trainyard.errors import DataError, RunError, TrackingError, UsageError
+from trainyard.spec.job import Job
+from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.plan import Plan
+from trainyard.tracking.compare import sweep_exists
+from trainyard.tracking.events import Event
+from trainyard.tracking.journal import Journal
+from trainyard.tracking.uri import check_reachable, masked, tracking_uri
+
+INTERRUPTED = 130
+"""What a shell says of a program that SIGINT ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A request of which all is open that can be opened without a cluster. past: the events of an earlier run."""
+
+    dataset: Dataset
+    folder: SweepFolder
+    tracking_uri: str
+    past: Sequence[Event]
+
+
+class Display(Protocol):
+    """Shows a run while it goes on. `plan` and `take` are called in the driver's loop and return at once."""
+
+    def plan(self, plan: Plan) -> None: ...
+
+    def take(self, event: Event) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+
+@contextlib.contextmanager
+def opened(request: Request) -> Iterator[Opened]:
+    """Check and open everything. A new folder in which nothing came to be recorded is removed at the end."""
+    dataset = _dataset(request.job)
+    uri = tracking_uri(request.results)
+    check_reachable(uri)
+    if request.folder is not None:
+        yield Opened(dataset=dataset, folder=request.folder, tracking_uri=uri, past=_past(request.folder))
+        return
+    _check_name(request, uri)
+    fresh_results = not request.results.exists()
+    folder = SweepFolder.create(request.results, request.name, request.job, request.space)
+    try:
+        yield Opened(dataset=dataset, folder=folder, tracking_uri=uri, past=())
+    finally:
+        if not has_records(folder):
+            shutil.rmtree(folder.path, ignore_errors=True)
+            if fresh_results:
+                with contextlib.suppress(OSError):  # not empty: somebody else's
+                    request.results.rmdir()
+
+
+def _dataset(job: Job) -> Dataset:
+    dataset = Dataset.open(Path(job.data.path))
+    splits = dataset.manifest.splits
+    for setting in ("train_split", "evaluate_split"):
+        if getattr(job.data, setting) not in splits:
+            raise DataError(
+                f"{dataset.path} has no split {getattr(job.data, setting)}, which data.{setting} names. It has: "
+                f"{', '.join(splits)}."
+            )
+    return dataset
+
+
+def _past(folder: SweepFolder) -> Sequence[Event]:
+    # Opened for writing first: that cuts off a torn last line, and refuses while the earlier driver still runs.
+    with Journal(folder.journal):
+        return Journal.read(folder.journal)
+
+
+def has_records(folder: SweepFolder) -> bool:
+    return folder.journal.exists() and folder.journal.stat().st_size > 0
+
+
+def _check_name(request: Request, uri: str) -> None:
+    """A name of our own has the time in it. One that the user chose may be in use in MLflow, if not in the folder."""
+    here = (request.results / request.name).exists()
+    if request.space is None or not request.named or here or not sweep_exists(uri, request.name):
+        return
+    raise UsageError(
+        f"{masked(uri)}: a sweep {request.name} is recorded there already, with another results folder than "
+        f"{request.results}. Give this one another --name."
+    )
+
+
+def display_of(request: Request, output: str, progress: Progress) -> Display:
+    """A live table on a terminal, lines in a pipe, JSON where it is asked for; lines for the epochs of one training."""
+    from trainyard.cli.lines import EpochLines, JsonLines, PlainLines
+
+    if output == "json":
+        return JsonLines(progress, sys.stdout)
+    if request.space is None:
+        return EpochLines(progress, sys.stdout, epochs=request.job.training.epochs)
+    if not sys.stdout.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+        return PlainLines(progress, sys.stdout)
+    from rich.console import Console
+
+    from trainyard.cli.live import LiveTable
+
+    return LiveTable(progress, Console())
+
+
+def cluster_of(address: str | None, cpus: int | None) -> dict[str, Any]:
+    """What `connected` is asked for; UsageError where nobody answers, or CPUs of this machine are named as well."""
+    if address is not None and cpus is not None:
+        raise UsageError("--cpus is for this machine, and --address names a cluster. Leave one of them out.")
+    check_address(address)
+    return {"address": address, "cpus": cpus_here() if cpus is None else cpus}
+
+
+def run(request: Request, *, address: str | None, cpus: int | None, output: str) -> int:
+    """Run it, show it, print what came of it; the exit code. RunError where it failed."""
+    cluster = cluster_of(address, cpus)
+    progress = Progress(request.name, [(objective.metric, objective.mode) for objective in request.job.objectives])
+    carry_out = _train if request.space is None else _sweep
+    recorded, undelivered = False, None
+    try:
+        with _terminable(), opened(request) as parts:
+            for event in parts.past:
+                progress.take(event)
+            try:
+                state, reason = carry_out(request, parts, cluster, display_of(request, output, progress))
+            finally:
+                recorded = has_records(parts.folder)
+    except KeyboardInterrupt:
+        state, reason = "interrupted", "stopped by a signal"
+    except TrackingError as error:  # all is done and in the journal, only MLflow does not know it yet
+        state, reason, undelivered = progress.state, progress.reason, error
+    if recorded:
+        conclude(request, progress, state, reason, output)
+    if undelivered is not None:
+        raise undelivered
+    return _exit_code(request, state, reason, recorded=recorded)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, by which batch systems end a job, is taken as Ctrl-C is: what was recorded can be resumed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where signals are another's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _sweep(request: Request, parts: Opened, cluster: Mapping[str, Any], display: Display) -> tuple[str, str]:
+    from trainyard.cluster.session import connected
+
+    assert request.space is not None
+    with display, connected(**cluster) as nodes:
+        # Not before Ray is up: its processes start meanwhile, and this is most of what the driver has to load.
+        from trainyard.sweep.run import Sweep, run_sweep
+
+        outcome = run_sweep(
+            Sweep(
+                job=request.job,
+                space=request.space,
+                dataset=parts.dataset,
+                folder=parts.folder,
+                tracking_uri=parts.tracking_uri,
+            ),
+            nodes,
+            listeners=[display.take],
+            on_plan=display.plan,
+        )
+    return outcome.state, outcome.reason
+
+
+def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display: Display) -> tuple[str, str]:
+    from trainyard.cluster.session import connected
+    from trainyard.sweep.train import Training, run_training
+
+    training = Training(job=request.job, dataset=parts.dataset, folder=parts.folder, tracking_uri=parts.tracking_uri)
+    # A single worker trains in this process, and needs no Ray.
+    ray = connected(**cluster) if request.job.resources.workers > 1 else contextlib.nullcontext()
+    with display, ray:
+        record = run_training(training, listeners=[display.take])
+    return ("finished" if record.state == "finished" else "failed"), record.reason
+
+
+def _exit_code(request: Request, state: str, reason: str, *, recorded: bool) -> int:
+    """0, or 130 and the command that resumes; RunError for a run that failed."""
+    if state == "failed":
+        raise RunError(
+            f"The {request.noun} {request.name} failed: {reason.rstrip('.')}.\n"
+            f"When the cause is mended, go on with: {request.resume_command}"
+        )
+    if state != "interrupted":
+        return 0
+    way_on = f"Resume with: {request.resume_command}" if recorded else "Nothing was started."
+    print(f"Interrupted. {way_on}", file=sys.stderr)
+    return INTERRUPTED

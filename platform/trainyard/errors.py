@@ -1,0 +1,96 @@
+"""Every error that a user is meant to read.
+
+::
+
+    TrainyardError              1   str(error) is what the user reads
+    ├── SpecError               2   what was declared is wrong: all its problems at once
+    ├── UsageError              2   asked for in a wrong way: a name in use, a folder that can't be written, no answer
+    │   └── InfeasibleError     2   the cluster can never hold what the job asks for
+    ├── DataError               2   a data set is missing, half-written or unreadable
+    └── RunError                1   something that had started failed
+        ├── TrialError          1   one trial failed: its model raised, it ran out of memory, ...
+        │   └── Diverged        1   its loss became NaN or infinite
+        └── TrackingError       1   records couldn't be delivered
+
+The number is the exit code of the command that met the error.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class TrainyardError(Exception):
+    """Base of all errors for users; `str(error)` says where, the rule, what was got and the way out."""
+
+    exit_code: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with what was declared.
+
+    where: `jobs/x.yaml:16`, or `command line`.
+    message: one sentence that names the path, the rule, what was got and the way out.
+    """
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class SpecError(TrainyardError):
+    """What was declared is wrong. Holds every problem that could be found, in the order of the files."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        assert self.problems, "a SpecError without problems"
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        closing = f"{count} problem{'s' if count > 1 else ''}. Nothing was started."
+        return "\n".join([*map(str, self.problems), closing])
+
+
+class UsageError(TrainyardError):
+    """Asked for in a wrong way: a name in use, a folder that can't be written, a server that doesn't answer."""
+
+    exit_code = 2
+
+
+class InfeasibleError(UsageError):
+    """The cluster can never hold what the job asks for."""
+
+
+class DataError(TrainyardError):
+    """A data set is missing, half-written or unreadable."""
+
+    exit_code = 2
+
+
+class RunError(TrainyardError):
+    """Something that had started failed."""
+
+
+class TrialError(RunError):
+    """One trial failed, and the sweep goes on.
+
+    reason: what MLflow and the table show; it names the file and line of the user's code where there is one.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Diverged(TrialError):
+    """The loss of a trial became NaN or infinite: its state is "diverged"."""
+
+
+class TrackingError(RunError):
+    """Records couldn't be delivered to the tracking server."""

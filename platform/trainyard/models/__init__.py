@@ -1,0 +1,1 @@
+"""Architectures, one in each file, and the user's own models."""

@@ -1,0 +1,166 @@
+"""A job: what to train. Everything that a trial does follows from it and from the data."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from trainyard.errors import SpecError
+from trainyard.spec.augmentations import Augmentations
+from trainyard.spec.fields import put_all
+from trainyard.spec.hints import close, listing
+from trainyard.spec.loss import Loss
+from trainyard.spec.model import Model
+from trainyard.spec.optimizer import Optimizer
+from trainyard.spec.scalars import show
+from trainyard.spec.schedule import Constant, Schedule
+from trainyard.spec.section import Flaw, Section, dotted, flatten, plain, refuse
+from trainyard.spec.section import Path as SpecPath
+from trainyard.spec.sentences import validate
+from trainyard.spec.source import Source
+from trainyard.spec.tasks import TASKS
+from trainyard.spec.training import DataSettings, Objective, Objectives, Resources, Training
+from trainyard.spec.yaml_writer import to_yaml
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+
+class Job(Section):
+    """What to train: data, task, model, loss, augmentations, optimizer, schedule, length, resources and objective."""
+
+    name: Name = Field(description="Names the job in tables and in MLflow.", examples=["digits-cnn"])
+    task: Literal["classification"] = Field(
+        description="What a batch, a loss and a metric mean.", examples=["classification"]
+    )
+    data: DataSettings = Field(examples=[{"path": "data/digits"}])
+    model: Model = Field(examples=[{"name": "cnn"}])
+    loss: Loss = Field(examples=[{"cross_entropy": {"weight": 1.0}}])
+    augmentations: Augmentations = Augmentations()
+    optimizer: Optimizer = Field(examples=[{"name": "adamw", "lr": 1e-3}])
+    schedule: Schedule = Constant(name="constant")
+    training: Training = Field(examples=[{"epochs": 10, "batch_size": 64}])
+    resources: Resources = Resources()
+    objective: Objectives = Field(examples=[{"metric": "val/accuracy", "mode": "max"}])
+
+    _directory: Path = PrivateAttr(default=Path())
+    _source: Source = PrivateAttr(default=Source(file="job"))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, where: str = "job", directory: Path = Path()) -> "Job":
+        """A job from plain data, such as to_dict() gave. Raises SpecError with every problem; where begins each."""
+        job, flaws = validate(cls, dict(data))
+        if job is None:
+            raise SpecError(Source(file=where).locate(flaws))
+        job._directory = directory
+        job._source = Source(file=where)
+        return job
+
+    @property
+    def directory(self) -> Path:
+        """The folder of the job's file, from which the user's own modules are imported."""
+        return self._directory
+
+    @property
+    def source(self) -> Source:
+        """Where each setting was written, for messages."""
+        return self._source
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What to improve, one or several."""
+        return self.objective if isinstance(self.objective, tuple) else (self.objective,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole job as plain values, defaults included; what is absent is left out."""
+        return dict(plain(self))
+
+    def to_yaml(self) -> str:
+        """The whole job as YAML: a line for each setting of a section."""
+        return to_yaml(self.to_dict())
+
+    def values(self) -> dict[str, Any]:
+        """The settings by dotted path, defaults included; lists as they are, what is absent left out."""
+        return flatten(self.to_dict())
+
+    def with_values(self, values: Mapping[str, Any], *, where: str | None = None) -> "Job":
+        """This job with other values at some dotted paths.
+
+        A changed `name` of the optimizer, the schedule or the model keeps the settings that both have and drops the
+        others. Raises SpecError with every unknown path and every value that makes no valid job; where begins each
+        problem and is by default the job's file.
+        """
+        job, flaws = self.judge(values)
+        if job is None:
+            raise SpecError(Source(file=where or self._source.file).locate(flaws))
+        return job
+
+    def judge(self, values: Mapping[str, Any]) -> tuple["Job | None", list[Flaw]]:
+        """What with_values gives, or everything that is wrong with it."""
+        data = self.to_dict()
+        flaws = put_all(Job, data, {path: plain(value) for path, value in values.items()})
+        job, wrong = validate(Job, data)
+        if flaws or job is None:
+            return None, [*flaws, *wrong]
+        job._directory, job._source = self._directory, self._source
+        return job, []
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> "Job":
+        refuse(_rules(self))
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        """Equal settings; the folder and the file that they came from don't count."""
+        return isinstance(other, Job) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.to_yaml())
+
+
+def _rules(job: Job) -> Iterator[Flaw]:
+    """The rules that span several sections."""
+    training, resources = job.training, job.resources
+    if training.batch_size % resources.workers:
+        got = f"batch_size={training.batch_size}, workers={resources.workers}"
+        message = f"training.batch_size must be divisible by resources.workers, got {got}."
+        yield Flaw(("training", "batch_size"), message, (("resources", "workers"),))
+    if resources.workers > 1 and resources.gpus_per_worker % 1:
+        got = f"gpus_per_worker={resources.gpus_per_worker:g}, workers={resources.workers}"
+        message = f"resources.gpus_per_worker must be a whole number for more than one worker, got {got}."
+        yield Flaw(("resources", "gpus_per_worker"), message, (("resources", "workers"),))
+    warmup = getattr(job.schedule, "warmup_epochs", 0)
+    if warmup > training.epochs:
+        got = f"warmup_epochs={warmup:g}, epochs={training.epochs}"
+        message = f"schedule.warmup_epochs must be <= training.epochs, got {got}."
+        yield Flaw(("schedule", "warmup_epochs"), message, (("training", "epochs"),))
+    fitting = TASKS[job.task].loss_terms
+    for term in job.loss.terms().keys() - fitting:
+        message = f"loss.{term} doesn't fit the task {job.task}, which takes {listing(sorted(fitting))}."
+        yield Flaw(("loss", term), message, (("task",),))
+    yield from _objective_rules(job)
+    if job.training.early_stopping:
+        yield from _unknown_metric(job, ("training", "early_stopping"), job.training.early_stopping.metric)
+
+
+def _objective_rules(job: Job) -> Iterator[Flaw]:
+    better = TASKS[job.task].metrics
+    seen: set[str] = set()
+    for index, objective in enumerate(job.objectives):
+        path: SpecPath = ("objective", index) if isinstance(job.objective, tuple) else ("objective",)
+        metric, mode = objective.metric, objective.mode
+        yield from _unknown_metric(job, path, metric)
+        if mode != better.get(metric, mode):
+            message = f"{dotted((*path, 'mode'))} must be {better[metric]} for {metric}, got {mode}."
+            yield Flaw((*path, "mode"), message, ((*path, "metric"), ("task",)))
+        if metric in seen:
+            yield Flaw((*path, "metric"), f"objective names {metric} twice. Keep one.")
+        seen.add(metric)
+
+
+def _unknown_metric(job: Job, path: SpecPath, metric: str) -> Iterator[Flaw]:
+    metrics = TASKS[job.task].metrics
+    if metric not in metrics:
+        hint = close(metric, metrics) or f" It reports {listing(metrics, last='and')}."
+        message = f"{dotted((*path, 'metric'))} must be a metric of {job.task}, got {show(metric)}.{hint}"
+        yield Flaw((*path, "metric"), message, (("task",),))

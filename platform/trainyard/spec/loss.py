@@ -1,0 +1,54 @@
+"""The loss of a job: a mix of terms, each with its weight and settings."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from trainyard.spec.section import Flaw, Section, refuse
+
+ClassWeights = Annotated[
+    Literal["none", "inverse_frequency"],
+    Field(description="Weigh classes by the inverse of their frequency in the training rows, with mean 1 over them."),
+]
+
+
+class Term(Section):
+    """One term of the mix. Weight 0 switches it off and keeps its settings searchable."""
+
+    weight: float = Field(1.0, ge=0, description="Factor of this term in the sum; 0 switches it off.")
+
+
+class CrossEntropy(Term):
+    """Cross-entropy over the classes."""
+
+    class_weights: ClassWeights = "none"
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread evenly over all classes.")
+
+
+class Focal(Term):
+    """Focal loss (Lin et al. 2017, equation 4): cross-entropy times (1 - p)^gamma, so that easy samples count less."""
+
+    gamma: float = Field(2.0, ge=0, le=10, description="How strongly easy samples are played down; 0 is cross-entropy.")
+    class_weights: ClassWeights = "none"
+
+
+class Loss(Section):
+    """A weighted sum of terms. A term that isn't stated is not in the mix."""
+
+    cross_entropy: CrossEntropy | None = None
+    focal: Focal | None = None
+
+    def terms(self) -> dict[str, Term]:
+        """The terms in the mix by name, those with weight 0 among them."""
+        stated = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: term for name, term in stated.items() if term is not None}
+
+    @model_validator(mode="after")
+    def _has_weight(self) -> "Loss":
+        terms = self.terms()
+        if not terms:
+            refuse([Flaw((), "loss has no term. Add one, such as cross_entropy: {weight: 1.0}.")])
+        if not any(term.weight for term in terms.values()):
+            weights = ", ".join(f"{name}.weight={term.weight:g}" for name, term in terms.items())
+            refuse([Flaw((), f"the weights of loss must not all be 0, got {weights}.")])
+        return self

@@ -1,0 +1,59 @@
+"""The model of a job: a known architecture with its settings, or the user's own function."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag
+
+from trainyard.spec.section import Section, plain
+
+OWN_MODEL = "module:function"
+
+
+class ModelSettings(Section):
+    """The user's own model: `module:function`, imported from the job's folder, with any settings it takes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
+        description="module:function, found from the folder of the job.",
+        examples=["my_models.nets:build"],
+    )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the name, defaults included, as plain values (lists, not tuples)."""
+        return {name: value for name, value in plain(self).items() if name != "name"}
+
+
+class Cnn(ModelSettings):
+    """Convolution, ReLU, max pooling by 2, once for each entry of channels; then dropout and a dense layer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Literal["cnn"]
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)] = Field(
+        (32, 64), description="Output channels of each convolution."
+    )
+    kernel: int = Field(3, ge=1, description="Side of the kernels, in pixels.")
+    padding: Literal["valid", "same"] = Field("valid", description="valid shrinks the image, same keeps its size.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Probability of dropping a feature before the dense layer.")
+
+
+MODELS: dict[str, type[ModelSettings]] = {"cnn": Cnn}
+"""The known architectures and their settings."""
+
+
+def _variant(value: Any) -> str | None:
+    if isinstance(value, ModelSettings):
+        value = {"name": value.name}
+    name = value.get("name") if isinstance(value, dict) else None
+    if name is None:
+        return None
+    return OWN_MODEL if isinstance(name, str) and ":" in name else str(name)
+
+
+Model = Annotated[
+    Annotated[Cnn, Tag("cnn")] | Annotated[ModelSettings, Tag(OWN_MODEL)],
+    Discriminator(_variant),
+]

@@ -1,0 +1,68 @@
+"""The data, the length and manner of training, the resources and the objective of a job."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from trainyard.spec.section import Section
+from trainyard.spec.tasks import Mode
+
+Pixels = Annotated[int, Field(ge=1, le=16384)]
+
+
+class DataSettings(Section):
+    """Which data set, and which of its splits."""
+
+    path: str = Field(min_length=1, description="Folder of the data set.", examples=["data/digits"])
+    image_size: Annotated[tuple[Pixels, Pixels], Field(strict=False)] | None = Field(
+        None, description="Height and width to which images are resized, in pixels; as stored when absent."
+    )
+    train_split: str = Field("train", min_length=1, description="The split to train on.")
+    evaluate_split: str = Field("val", min_length=1, description="The split to evaluate on after each epoch.")
+
+
+class EarlyStopping(Section):
+    """Stop when a metric has not improved for so many epochs."""
+
+    metric: str = Field(description="The metric to watch.", examples=["val/loss"])
+    patience: int = Field(ge=1, description="Epochs without an improvement after which training stops.", examples=[10])
+    min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as an improvement.")
+
+
+class Training(Section):
+    """How long and how to train."""
+
+    epochs: int = Field(ge=1, description="Passes over the training split.", examples=[10])
+    batch_size: int = Field(ge=1, description="Samples in a step, over all workers together.", examples=[64])
+    clip_grad_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient; no limit when absent.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random in the trial.")
+    early_stopping: EarlyStopping | None = None
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Of the forward pass.")
+    channels_last: bool = Field(False, description="Keep images channels-last in memory: faster convolutions on a GPU.")
+    checkpoint_seconds: float = Field(30.0, ge=0, description="Age, in seconds, at which a checkpoint is renewed.")
+
+
+class Resources(Section):
+    """What one trial takes."""
+
+    workers: int = Field(1, ge=1, description="Workers of a trial; more than one train data-parallel as a crew.")
+    cpus_per_worker: int = Field(1, ge=1, description="CPUs of each worker.")
+    gpus_per_worker: float = Field(0.0, ge=0, description="GPUs of each worker; a fraction shares one among trials.")
+
+
+class Objective(Section):
+    """What to improve."""
+
+    metric: str = Field(description="A metric that the task reports.", examples=["val/accuracy"])
+    mode: Mode = Field(description="Whether more or less of it is better.", examples=["max"])
+
+
+def _one_or_several(value: Any) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Objectives = Annotated[
+    Annotated[Objective, Tag("one")]
+    | Annotated[tuple[Objective, ...], Field(strict=False, min_length=1), Tag("several")],
+    Discriminator(_one_or_several),
+]

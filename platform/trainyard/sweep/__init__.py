@@ -1,0 +1,1 @@
+"""One search of a space for a job: Optuna proposes, Ray Tune schedules, slots and crews train."""

@@ -1,0 +1,177 @@
+"""A crew: the Ray Train workers of one slot, kept warm from trial to trial.
+
+The driver launches a crew beside Tune, as one `TorchTrainer` run in a thread, because starting one inside a slot's
+set-up would put the imports of four processes in a row. The slot talks to it through its mailbox (`CrewWorkers`).
+The function at the bottom is what runs on every worker.
+"""
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from trainyard.data.cache import SharedData
+from trainyard.errors import Diverged, TrialError
+from trainyard.spec.job import Job
+from trainyard.sweep.assignment import EpochDone, Started
+from trainyard.sweep.mailbox import Answer, Mailbox
+from trainyard.sweep.workers import CrewLost
+
+MailboxHandle = Any
+"""An actor handle of `Mailbox`; Ray's handles carry no types."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrewOrders:
+    """What every worker of a crew needs to know, the same for all crews of a sweep."""
+
+    job: Job
+    directory: Path | None
+    data: SharedData
+
+
+def open_mailboxes(count: int) -> list[MailboxHandle]:
+    """One mailbox a crew. They cost no CPU and end with the driver."""
+    actor = ray.remote(num_cpus=0, max_concurrency=1000)(Mailbox)
+    return [actor.remote() for _ in range(count)]
+
+
+class Crew:
+    """The driver's end of one crew: a thread with the `TorchTrainer` run. `close` ends it."""
+
+    def __init__(self, name: str, orders: CrewOrders, mailbox: MailboxHandle, storage: Path) -> None:
+        self._name = name
+        self._orders = orders
+        self._mailbox = mailbox
+        self._storage = storage
+        self._thread = threading.Thread(target=self._run, name=f"crew-{name}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._fit()
+            reason = "its Ray Train run has ended"
+        except Exception as error:  # the reason travels to the slot, which ends its trial with it
+            reason = f"its Ray Train run failed: {error}"
+        with contextlib.suppress(ray.exceptions.RayError, ValueError):  # Ray is being shut down, and the slot with it
+            ray.get(self._mailbox.close.remote(reason))
+
+    def _fit(self) -> None:
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+
+        resources = self._orders.job.resources
+        per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
+        if resources.gpus_per_worker:
+            per_worker["GPU"] = resources.gpus_per_worker
+        TorchTrainer(
+            crew_member,
+            train_loop_config={"mailbox": self._mailbox, "orders": self._orders},
+            scaling_config=ScalingConfig(
+                num_workers=resources.workers,
+                use_gpu=resources.gpus_per_worker > 0,
+                resources_per_worker=per_worker,
+            ),
+            run_config=RunConfig(
+                name=self._name,
+                storage_path=str(self._storage),
+                # Any number of losses: what ends a trial that keeps killing its crew is the slot's own limit.
+                failure_config=FailureConfig(max_failures=-1),
+            ),
+        ).fit()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Send the workers home and wait for the run to end."""
+        ray.get(self._mailbox.close.remote("the sweep has ended"))
+        self._thread.join(timeout)
+
+
+class CrewWorkers:
+    """The slot's end of one crew."""
+
+    def __init__(self, mailbox: MailboxHandle) -> None:
+        self._mailbox = mailbox
+        self._rounds = 0
+
+    def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
+        return self._call("start", (values, state))
+
+    def adopt(self, state: bytes) -> None:
+        self._call("adopt", state)
+
+    def epoch(self) -> EpochDone:
+        return self._call("epoch")
+
+    def state(self) -> bytes:
+        return self._call("state")
+
+    def stop(self) -> None:
+        self._call("stop")
+
+    def _call(self, verb: str, payload: Any = None) -> Any:
+        try:
+            reply = ray.get(self._mailbox.call.remote(verb, payload))
+        except ray.exceptions.RayActorError as error:
+            raise CrewLost(f"the mailbox of the crew died: {error}", final=True) from None
+        if reply.lost:
+            raise CrewLost(reply.lost, final=reply.final)
+        failed = [answer for answer in reply.answers if answer.failure is not None]
+        if failed:
+            self._regroup()
+            raise _cause(failed)
+        return next(answer.value for answer in reply.answers if answer.rank == 0)
+
+    def _regroup(self) -> None:
+        """After a failure the workers may stand at different collectives, so their process group is made anew."""
+        self._rounds += 1
+        reply = ray.get(self._mailbox.call.remote("regroup", self._rounds))
+        failed = [answer.failure for answer in reply.answers if answer.failure is not None]
+        if reply.lost or failed:
+            raise CrewLost(reply.lost or f"the crew could not form a new process group: {failed[0]}")
+
+
+def _cause(failed: Sequence[Answer]) -> Exception:
+    """The failure that the others follow from: where one worker raises, its fellows lose their connection to it."""
+    for answer in failed:
+        if not answer.disconnected:
+            return (Diverged if answer.diverged else TrialError)(answer.failure or "")
+    return CrewLost(f"the workers lost their connection: {failed[0].failure}")
+
+
+def claim(mailboxes: Sequence[MailboxHandle], slot_name: str) -> MailboxHandle:
+    """The first mailbox that no living slot holds."""
+    holder = ActorHolder(ray.get_runtime_context().current_actor)
+    for mailbox in mailboxes:
+        if ray.get(mailbox.claim.remote(slot_name, holder)):
+            return mailbox
+    raise CrewLost(f"all {len(mailboxes)} crews are taken", final=True)
+
+
+class ActorHolder:
+    """A slot that holds a mailbox. A busy actor is alive; only Ray's word that it died frees its mailbox."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    async def alive(self) -> bool:
+        import asyncio
+
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self._actor.__ray_ready__.remote().future()), timeout=2.0)
+        except TimeoutError:
+            return True
+        except ray.exceptions.RayActorError:
+            return False
+        return True
+
+
+def crew_member(config: dict[str, Any]) -> None:
+    """Ray Train's training function: one worker of a crew, until the mailbox sends it home."""
+    # Imported here, on the worker: the driver and the Train controller need none of it.
+    from trainyard.sweep.crew_member import serve
+
+    serve(config["mailbox"], config["orders"])

@@ -1,0 +1,101 @@
+"""A sweep's folder: `<results>/<name>/` with all that the sweep needs to go on after its driver was killed.
+
+::
+
+    job.yaml  space.yaml  origin.json    what was asked for, as it was resolved
+    journal.jsonl                        every event (the truth)
+    study.db                             Optuna's study
+    trials/00007/last.pt, best.pt        states of trials
+    tune/  crews/                        scratch space of Ray
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from trainyard.errors import Problem, SpecError, UsageError
+from trainyard.spec.job import Job
+from trainyard.spec.load import load
+from trainyard.spec.space import Space
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepFolder:
+    """Paths of one sweep. Whoever writes holds the journal's lock."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def study(self) -> Path:
+        return self.path / "study.db"
+
+    def fresh(self, kind: str) -> Path:
+        """A folder under `tune/` or `crews/` that is not there yet: Ray takes up what it finds under a name
+        (ray-project/ray#51083)."""
+        return next(path for number in itertools.count(1) if not (path := self.path / kind / str(number)).exists())
+
+    @classmethod
+    def create(cls, results: Path, name: str, job: Job, space: Space | None) -> Self:
+        """A new sweep's folder; UsageError if the name is taken or unfit, or the place can't be written."""
+        folder = cls(path=_place(results, name))
+        if folder.path.exists():
+            raise UsageError(
+                f"{folder.path}: the name {name} is taken. Go on with that sweep by `trainyard sweep --resume {name}`, "
+                "or give this one another --name."
+            )
+        try:
+            folder.path.mkdir(parents=True)
+            (folder.path / "job.yaml").write_text(job.to_yaml())
+            if space is not None:
+                (folder.path / "space.yaml").write_text(space.to_yaml())
+            (folder.path / "origin.json").write_text(json.dumps({"job_directory": str(job.directory.resolve())}))
+        except OSError as error:
+            raise UsageError(
+                f"{folder.path}: can't be written ({error.strerror}). Choose another folder with --results."
+            ) from error
+        return folder
+
+    @classmethod
+    def resume(cls, results: Path, name: str) -> Self:
+        """The folder of an earlier sweep; UsageError naming the sweeps that there are."""
+        folder = cls(path=_place(results, name))
+        if not (folder.path / "job.yaml").is_file():
+            known = sorted(path.parent.name for path in results.glob("*/space.yaml"))
+            there = f"There are: {', '.join(known)}." if known else "There are no sweeps yet."
+            raise UsageError(f"{results}: no sweep {name} to resume. {there}")
+        return folder
+
+    def specs(self, overrides: Sequence[str] = ()) -> tuple[Job, Space]:
+        """The job and space that the sweep was started with."""
+        job, space = load(self.path / "job.yaml", self.path / "space.yaml", overrides)
+        assert space is not None
+        origin = json.loads((self.path / "origin.json").read_text())
+        return Job.from_dict(job.to_dict(), directory=Path(origin["job_directory"])), space
+
+
+def _place(results: Path, name: str) -> Path:
+    if not NAME.fullmatch(name):
+        raise SpecError(
+            [
+                Problem(
+                    "command line",
+                    "--name must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, "
+                    f"got {name!r}.",
+                )
+            ]
+        )
+    return results.resolve() / name

@@ -1,0 +1,183 @@
+"""The mailbox between a slot and its crew.
+
+A slot gives one command at a time (`start`, `epoch`, `save`, `stop`); every worker of the crew fetches it, carries it
+out and answers. The mailbox runs as a zero-CPU actor, but knows nothing of Ray: it is a plain asyncio object and is
+tested as one.
+
+It also is where the loss of a crew becomes known. The workers of one process group share a *generation*, a random
+text. When Ray Train has rebuilt a worker group, its workers join with a new generation: whatever command was under way
+then ends as lost, and the slot starts its trial again from the last checkpoint.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+POLL_SECONDS = 20.0
+"""How long a worker's request for the next command stays open before it is told to ask again."""
+
+BROKEN_LIMIT = 3
+"""So many failed starts in a row, none of which got a crew together, and the crew is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What the slot wants done. Numbers rise by one; a worker never carries out the same number twice."""
+
+    number: int
+    verb: str
+    payload: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of a command on one worker: a value, or the reason why there is none.
+
+    disconnected: the failure is that of a connection to another worker, so the cause may be theirs.
+    """
+
+    rank: int
+    value: Any = None
+    failure: str | None = None
+    diverged: bool = False
+    disconnected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came of a command in the whole crew.
+
+    `answers` are in order of arrival. `lost` says why the crew is gone; `final` that no other crew will come.
+    """
+
+    answers: tuple[Answer, ...] = ()
+    lost: str | None = None
+    final: bool = False
+
+
+class Holder(Protocol):
+    """Something that holds a mailbox, and of which one can find out whether it is alive."""
+
+    async def alive(self) -> bool: ...
+
+
+@dataclass
+class _Group:
+    """The workers of one generation."""
+
+    generation: str
+    size: int
+    ranks: set[int] = field(default_factory=set)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.ranks) == self.size
+
+
+class Mailbox:
+    """Carries commands from one slot to one crew, and answers back. All methods run on one event loop."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._group: _Group | None = None
+        self._command: Command | None = None
+        self._answers: list[Answer] = []
+        self._number = 0
+        self._broken: list[str] = []
+        self._closed: str | None = None
+        self._leaving = False
+        self._holder: tuple[str, Holder] | None = None
+        self._board: dict[str, Any] = {}
+
+    # -- the slot's side
+
+    async def claim(self, name: str, holder: Holder) -> bool:
+        """Take this mailbox for slot `name`; False while another slot that is still alive holds it."""
+        if self._holder is not None and self._holder[0] != name and await self._holder[1].alive():
+            return False
+        self._holder = (name, holder)
+        return True
+
+    async def call(self, verb: str, payload: Any = None) -> Reply:
+        """Give a command to the whole crew and wait for every answer, or for the news that the crew is lost."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or (self._group and self._group.complete))
+            if self._closed:
+                return Reply(lost=self._closed, final=True)
+            assert self._group is not None
+            group = self._group
+            self._number += 1
+            self._command, self._answers = Command(number=self._number, verb=verb, payload=payload), []
+            self._changed.notify_all()
+            await self._changed.wait_for(
+                lambda: self._closed or self._group is not group or len(self._answers) == group.size
+            )
+            answers, self._command = tuple(self._answers), None
+            if len(answers) == group.size and self._group is group:
+                return Reply(answers=answers)
+            return Reply(answers=answers, lost=self._closed or "a worker of the crew died", final=bool(self._closed))
+
+    # -- the workers' side
+
+    async def join(self, *, rank: int, size: int, generation: str) -> None:
+        """A worker of a (new) process group is ready for commands."""
+        async with self._changed:
+            if self._group is None or self._group.generation != generation:
+                self._group = _Group(generation=generation, size=size)
+            self._group.ranks.add(rank)
+            if self._group.complete:
+                self._broken.clear()
+            self._changed.notify_all()
+
+    async def next(self, *, generation: str, after: int) -> Command | None:
+        """The command that follows number `after`; None: nothing yet, ask again. `leave` ends the crew."""
+        async with self._changed:
+            try:
+                await asyncio.wait_for(self._changed.wait_for(lambda: self._due(generation, after)), POLL_SECONDS)
+            except TimeoutError:
+                return None
+            if self._leaving or self._group is None or self._group.generation != generation:
+                return Command(number=after, verb="leave")
+            return self._command
+
+    def _due(self, generation: str, after: int) -> bool:
+        if self._leaving or self._group is None or self._group.generation != generation:
+            return True
+        return self._command is not None and self._command.number > after
+
+    async def answer(self, *, generation: str, number: int, answer: Answer) -> None:
+        """Answers of a former generation, or to a former command, are dropped."""
+        async with self._changed:
+            current = self._group is not None and self._group.generation == generation
+            if current and self._command is not None and self._command.number == number:
+                self._answers.append(answer)
+                self._changed.notify_all()
+
+    async def post(self, key: str, value: Any) -> None:
+        """Pin something up for the other workers (rank 0's address, when a process group is made anew)."""
+        async with self._changed:
+            self._board[key] = value
+            self._changed.notify_all()
+
+    async def read(self, key: str) -> Any:
+        """What was pinned up under `key`, waiting for it."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: key in self._board)
+            return self._board[key]
+
+    # -- bad news, and the end
+
+    async def broken(self, reason: str) -> None:
+        """A worker could not get ready. After some such starts in a row the crew is given up."""
+        async with self._changed:
+            self._broken.append(reason)
+            if len(self._broken) >= BROKEN_LIMIT:
+                self._closed = f"the crew could not start: {reason}"
+            self._changed.notify_all()
+
+    async def close(self, reason: str) -> None:
+        """No crew will come any more (its Ray Train run has ended)."""
+        async with self._changed:
+            self._closed = self._closed or reason
+            self._leaving = True
+            self._changed.notify_all()

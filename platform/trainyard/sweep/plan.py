@@ -1,0 +1,144 @@
+"""What a sweep would do on a cluster: slots, crews, rungs and epochs. A pure function of declared values."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trainyard.errors import InfeasibleError
+from trainyard.spec.job import Job
+from trainyard.spec.search import Asha, Hyperband, Pbt
+from trainyard.spec.space import Space
+
+Node = Mapping[str, float]
+"""One node's resources, as Ray counts them: {"CPU": 16, "GPU": 1}."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a sweep fits the cluster.
+
+    slots: trials at a time. workers: processes that train one trial (more than one: a crew). rungs: the epochs at which
+    the scheduler may stop trials. epochs: the most that are trained in all; `expected_epochs` with the scheduler's
+    stops, assuming that each rung lets one in `reduction_factor` pass.
+    """
+
+    slots: int
+    workers: int
+    trials: int
+    epochs_per_trial: int
+    rungs: tuple[int, ...]
+    expected_epochs: int
+    cpus: float
+    gpus: float
+    cluster_cpus: float
+    cluster_gpus: float
+
+    @property
+    def crews(self) -> int:
+        """How many crews are kept warm: one a slot, none where a trial has one worker."""
+        return self.slots if self.workers > 1 else 0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all, if no trial is stopped before its end."""
+        return self.trials * self.epochs_per_trial
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--format json`."""
+        return {
+            "slots": self.slots,
+            "crews": self.crews,
+            "workers_per_trial": self.workers,
+            "trials": self.trials,
+            "rungs": list(self.rungs),
+            "epochs_per_trial": self.epochs_per_trial,
+            "epochs_at_most": self.epochs,
+            "epochs_expected": self.expected_epochs,
+            "cpus_used": self.cpus,
+            "gpus_used": self.gpus,
+            "cluster": {"cpus": self.cluster_cpus, "gpus": self.cluster_gpus},
+        }
+
+
+def make_plan(job: Job, space: Space, nodes: Sequence[Node], *, trials: int | None = None) -> Plan:
+    """Fit the sweep of `space` for `job` onto `nodes`; InfeasibleError where not even one trial fits.
+
+    trials: how many there will be, where that is known to be fewer than asked for (a grid's points).
+    """
+    trials = space.search.trials if trials is None else trials
+    resources = job.resources
+    places = [_places(node, resources.cpus_per_worker, resources.gpus_per_worker) for node in nodes]
+    fits = sum(places) // resources.workers if resources.workers > 1 else sum(places)
+    if fits == 0:
+        raise InfeasibleError(_too_small(job, nodes, sum(places)))
+    slots = min(fits, trials, space.search.max_concurrent or fits)
+    if isinstance(space.search.scheduler, Pbt | Hyperband) and resources.workers > 1 and trials > slots:
+        raise InfeasibleError(
+            f"{space.search.scheduler.name} keeps all its trials alive, and {slots} crews of {resources.workers} "
+            f"workers fit the cluster, got trials={trials}. Set --trials {slots}, resources.workers=1, or the "
+            "scheduler asha."
+        )
+    rungs = make_rungs(job, space)
+    return Plan(
+        slots=slots,
+        workers=resources.workers,
+        trials=trials,
+        epochs_per_trial=job.training.epochs,
+        rungs=rungs,
+        expected_epochs=_expected_epochs(trials, rungs, job.training.epochs, _factor(space)),
+        cpus=slots * resources.workers * resources.cpus_per_worker,
+        gpus=slots * resources.workers * resources.gpus_per_worker,
+        cluster_cpus=sum(node.get("CPU", 0.0) for node in nodes),
+        cluster_gpus=sum(node.get("GPU", 0.0) for node in nodes),
+    )
+
+
+def make_rungs(job: Job, space: Space) -> tuple[int, ...]:
+    """The epochs at which successive halving decides: grace, grace x factor, ... below the last epoch."""
+    match space.search.scheduler:
+        case Asha(grace=first, reduction_factor=factor):
+            pass
+        case Hyperband(reduction_factor=factor):
+            first = 1
+        case _:
+            return ()
+    rungs = [first]
+    while rungs[-1] * factor < job.training.epochs:
+        rungs.append(rungs[-1] * factor)
+    return tuple(rung for rung in rungs if rung < job.training.epochs)
+
+
+def _expected_epochs(trials: int, rungs: Sequence[int], epochs: int, factor: float) -> int:
+    """Of the trials that reach a rung, about one in `factor` passes it."""
+    total, alive, before = 0.0, float(trials), 0
+    for rung in [*rungs, epochs]:
+        total += alive * (rung - before)
+        before, alive = rung, max(alive / factor, 1.0)
+    return math.ceil(total)
+
+
+def _factor(space: Space) -> int:
+    scheduler = space.search.scheduler
+    return scheduler.reduction_factor if isinstance(scheduler, Asha | Hyperband) else 1
+
+
+def _places(node: Node, cpus: float, gpus: float) -> int:
+    """How many workers fit on a node."""
+    by_cpu = node.get("CPU", 0.0) // cpus if cpus else math.inf
+    # Rounded first, since 1.0 // 0.1 is 9.
+    by_gpu = math.floor(round(node.get("GPU", 0.0) / gpus, 6)) if gpus else math.inf
+    return int(min(by_cpu, by_gpu))
+
+
+def _too_small(job: Job, nodes: Sequence[Node], places: int) -> str:
+    resources = job.resources
+    largest_cpu = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    largest_gpu = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+    return (
+        f"{job.name} needs {resources.workers} worker{'s' if resources.workers > 1 else ''} with "
+        f"{resources.cpus_per_worker} CPU and {resources.gpus_per_worker:g} GPU each, and {places} such "
+        f"place{'s' if places != 1 else ''} fit{'s' if places == 1 else ''} the cluster "
+        f"({len(nodes)} node{'s' if len(nodes) != 1 else ''}, the largest with {largest_cpu:g} CPU and "
+        f"{largest_gpu:g} GPU). Lower resources.workers, cpus_per_worker or gpus_per_worker, or add nodes."
+    )

@@ -1,0 +1,70 @@
+"""What is known of one trial: its values, its epochs, its best one, its end."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from trainyard.spec.training import Objective
+from trainyard.tracking.events import Best, Event, TrialEnded, TrialEpoch, TrialStarted, TrialState
+
+
+@dataclass
+class TrialRecord:
+    """A trial as the events amount to it. `best_epoch` is by the first objective; the first of equals stands."""
+
+    number: int
+    values: Mapping[str, Any]
+    objectives: tuple[Objective, ...]
+    epochs: int = 0
+    state: TrialState | Literal["running"] = "running"
+    reason: str = ""
+    best_epoch: int | None = None
+    best_metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        return self.state != "running"
+
+    def take(self, event: TrialEpoch) -> bool:
+        """Hear of an epoch. False, and nothing changes, if it is known already."""
+        if event.epoch <= self.epochs:
+            return False
+        self.epochs = event.epoch
+        first = self.objectives[0]
+        value = event.metrics.get(first.metric, math.nan)
+        sign = 1 if first.mode == "max" else -1
+        if math.isfinite(value) and (self.best_epoch is None or sign * value > sign * self.best_metrics[first.metric]):
+            self.best_epoch, self.best_metrics = event.epoch, event.metrics
+        return True
+
+    def end(self, state: TrialState, reason: str) -> TrialEnded:
+        """The trial is over. One whose objective never was a number has not finished, whatever its worker says."""
+        if state == "finished" and self.best_epoch is None:
+            state, reason = "diverged", f"{self.objectives[0].metric} was never a finite number"
+        self.state, self.reason = state, reason
+        return TrialEnded(trial=self.number, state=state, reason=reason, best=self.best)
+
+    @property
+    def best(self) -> tuple[Best, ...]:
+        """Every objective at the best epoch; nothing where there is none."""
+        if self.best_epoch is None:
+            return ()
+        return tuple(
+            Best(metric=o.metric, value=self.best_metrics.get(o.metric, math.nan), epoch=self.best_epoch)
+            for o in self.objectives
+        )
+
+
+def replay(events: Sequence[Event], objectives: Sequence[Objective]) -> dict[int, TrialRecord]:
+    """The records that a journal amounts to, by trial."""
+    records: dict[int, TrialRecord] = {}
+    for event in events:
+        match event:
+            case TrialStarted():
+                records.setdefault(event.trial, TrialRecord(event.trial, event.values, tuple(objectives)))
+            case TrialEpoch():
+                records[event.trial].take(event)
+            case TrialEnded():
+                records[event.trial].state, records[event.trial].reason = event.state, event.reason
+    return records

@@ -1,0 +1,162 @@
+"""The Optuna study of a sweep: asks for proposals, and tells what came of them, truthfully.
+
+The study is named after the sweep and lives in the sweep's folder (SQLite). It outlives the driver: trials that were
+under way when the driver died are still RUNNING in it, and are handed out first when the sweep is resumed.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import event
+
+from trainyard.errors import RunError
+from trainyard.spec.dimension import Dimension
+from trainyard.spec.job import Job
+from trainyard.spec.search import Grid
+from trainyard.spec.space import Space
+from trainyard.sweep.grid import grid
+from trainyard.sweep.samplers import build_sampler, wants_all_dimensions
+
+STATES = {
+    "finished": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "diverged": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+"""Our states in Optuna's words. A diverged trial with a finite value is a bad trial that the sampler should learn from,
+so it is told PRUNED; without one it is told FAIL, which TPE ignores (optuna/optuna#1015)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A trial's number, and its values by dotted path of the job."""
+
+    trial: int
+    values: dict[str, Any]
+
+
+class Study:
+    """Ask and tell over one space for one job. Used from one thread, the driver's."""
+
+    def __init__(self, path: Path, *, name: str, job: Job, space: Space) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._job = job
+        self._space = space
+        self._path = path
+        self._study = self._open(name)
+        asked = len(self._study.get_trials(deepcopy=False))
+        # After a resume the sampler's generator must not repeat its first proposals: the seed moves on with the trials.
+        self._study.sampler = build_sampler(space.search.sampler, seed=space.search.seed + asked)
+        self._live: dict[int, Trial] = {}
+        self._points = self._fixed_points()
+        self._asked = asked
+
+    def _open(self, name: str) -> optuna.Study:
+        try:
+            storage = optuna.storages.RDBStorage(f"sqlite:///{self._path}")
+            # One commit each for a trial, its parameters and its epochs: without a sync to the disk for every one of
+            # them a trial costs 18 ms. What a power cut could take away, the sweep's journal still has.
+            event.listen(storage.engine, "connect", _quick_sqlite)
+            storage.engine.dispose()
+            return optuna.create_study(
+                storage=storage,
+                study_name=name,
+                load_if_exists=True,
+                directions=["maximize" if o.mode == "max" else "minimize" for o in self._job.objectives],
+            )
+        except Exception as error:  # SQLAlchemy's errors are many
+            raise RunError(f"{self._path}: the study could not be opened: {error}") from error
+
+    def _fixed_points(self) -> list[dict[str, Any]]:
+        search = self._space.search
+        points = [self._space.dims_from(point) for point in search.start_from]
+        if isinstance(search.sampler, Grid):
+            points += [point for point in grid(self._space, self._job) if point not in points]
+        return [{name: _stored(value) for name, value in point.items()} for point in points]
+
+    @property
+    def total(self) -> int:
+        """How many trials the sweep will have in all: as many as wanted, or as the grid has points."""
+        search = self._space.search
+        return min(search.trials, len(self._points)) if isinstance(search.sampler, Grid) else search.trials
+
+    def ask(self) -> Proposal | None:
+        """The next proposal; None when all have been handed out."""
+        if self._asked >= self.total:
+            return None
+        if self._asked < len(self._points):
+            self._study.enqueue_trial(self._points[self._asked])
+        trial = self._study.ask()
+        self._asked += 1
+        self._live[trial.number] = trial
+        return Proposal(trial=trial.number, values=self._suggest(trial))
+
+    def _suggest(self, trial: Trial) -> dict[str, Any]:
+        with warnings.catch_warnings():
+            # An enqueued point need not hold every dimension, and lists as choices are kept by value.
+            warnings.simplefilter("ignore", UserWarning)
+            if wants_all_dimensions(self._space.search.sampler):
+                everything = {dim.name: _suggest(trial, dim) for dim in self._space.dimensions()}
+                return self._space.values_from(self._job, everything)
+            return dict(self._space.resolve(self._job, lambda dim: _suggest(trial, dim)).values)
+
+    def report(self, trial: int, *, epoch: int, value: float) -> None:
+        """An epoch's objective; what is not finite, or belongs to several objectives, Optuna does not take."""
+        if math.isfinite(value) and len(self._job.objectives) == 1:
+            self._trial(trial).report(value, epoch)
+
+    def tell(self, trial: int, state: str, values: Sequence[float] | None) -> None:
+        """The end of a trial: its objective values at its best epoch, None where it has none."""
+        told = STATES[state]
+        frozen = self._frozen(trial)
+        if told == TrialState.PRUNED and not frozen.intermediate_values and len(self._job.objectives) == 1:
+            told = TrialState.FAIL if state == "diverged" else told
+        if told == TrialState.COMPLETE and (values is None or not all(map(math.isfinite, values))):
+            told = TrialState.FAIL
+        self._study.tell(trial, values if told == TrialState.COMPLETE else None, state=told)
+        self._live.pop(trial, None)
+
+    def unfinished(self) -> list[Proposal]:
+        """Trials that were handed out and never told, in order."""
+        # Asking again returns what was suggested, and completes a trial whose driver died in the middle of asking.
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [Proposal(trial=t.number, values=self._suggest(self._trial(t.number))) for t in running]
+
+    def states(self) -> dict[int, str]:
+        """Optuna's state of every trial, by number."""
+        return {t.number: t.state.name for t in self._study.get_trials(deepcopy=False)}
+
+    def _frozen(self, trial: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[trial]
+
+    def _trial(self, number: int) -> Trial:
+        if number not in self._live:
+            self._live[number] = Trial(self._study, self._frozen(number)._trial_id)
+        return self._live[number]
+
+
+def _suggest(trial: Trial, dim: Dimension) -> Any:
+    """Ask Optuna for one dimension's value."""
+    if dim.kind == "categorical":
+        choices = {_stored(choice): choice for choice in dim.choices}
+        return choices[trial.suggest_categorical(dim.name, list(choices))]
+    if dim.kind == "int":
+        return trial.suggest_int(dim.name, int(dim.low), int(dim.high), step=int(dim.step or 1), log=dim.log)
+    return trial.suggest_float(dim.name, dim.low, dim.high, step=dim.step, log=dim.log)
+
+
+def _stored(choice: Any) -> Any:
+    """A choice as Optuna's storage takes it: scalars as they are, a list (a model's channels) as text."""
+    return json.dumps(choice) if isinstance(choice, list | tuple) else choice
+
+
+def _quick_sqlite(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")

@@ -1,0 +1,134 @@
+"""One trial of a job by itself: `trainyard train`. With one worker it needs no Ray."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainyard.data.dataset import Dataset
+from trainyard.spec.job import Job
+from trainyard.sweep.assignment import Assignment
+from trainyard.sweep.checkpoints import TrialFolder
+from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.ledger import Listener
+from trainyard.sweep.opening import opening
+from trainyard.sweep.record import TrialRecord, replay
+from trainyard.sweep.trial_run import Result, TrialRun
+from trainyard.sweep.workers import Workers
+from trainyard.tracking.events import Event, SweepEnded, TrialEpoch, TrialNote, TrialStarted
+from trainyard.tracking.journal import Journal
+from trainyard.tracking.recorder import Recorder
+
+TRIAL = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Everything that was asked for, checked. `folder` is laid out as a sweep's, without a space."""
+
+    job: Job
+    dataset: Dataset
+    folder: SweepFolder
+    tracking_uri: str
+
+
+def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> TrialRecord:
+    """Train the job once, or go on with it, and record it as one MLflow run; return what came of it.
+
+    A job with several workers needs a connected Ray. KeyboardInterrupt passes through with everything recorded; the
+    record's state says what else went wrong.
+    """
+    with Journal(training.folder.journal) as journal:
+        past = Journal.read(training.folder.journal)
+        objectives = training.job.objectives
+        record = replay(past, objectives).get(TRIAL) or TrialRecord(TRIAL, {}, objectives)
+        if record.ended:
+            return record
+        with _recording(training, journal) as recorder, _workers(training) as workers:
+
+            def send(event: Event) -> None:
+                recorder.send(event)
+                for listener in listeners:
+                    listener(event)
+
+            send(opening(training.folder.name, training.job, None, training.dataset.manifest))
+            send(TrialStarted(trial=TRIAL))
+            try:
+                _train(training, workers, record, send)
+            except KeyboardInterrupt:
+                send(SweepEnded(state="interrupted", reason="stopped by a signal"))
+                raise
+            send(SweepEnded(state="finished" if record.state == "finished" else "failed", reason=record.reason))
+    return record
+
+
+def _train(training: Training, workers: Workers, record: TrialRecord, send: Callable[[Event], None]) -> None:
+    assignment = Assignment(trial=TRIAL, reported=record.epochs)
+    run = TrialRun(assignment, training.job, workers, TrialFolder(training.folder.path, TRIAL))
+    result: Result | None = None
+    while result is None or not result.done:
+        result = run.next_result()
+        if result.live:
+            send(TrialNote(trial=TRIAL, tags={f"live/{path}": value for path, value in result.live.items()}))
+        if result.metrics:
+            event = TrialEpoch(trial=TRIAL, epoch=result.epoch, metrics=result.metrics)
+            if record.take(event):
+                send(event)
+    assert result.state != "running"
+    send(record.end(result.state, result.reason))
+
+
+@contextlib.contextmanager
+def _recording(training: Training, journal: Journal) -> Iterator[Recorder]:
+    recorder = Recorder(
+        journal,
+        training.tracking_uri,
+        training.job.name,
+        standalone=True,
+        deliver_with=f"trainyard train --resume {training.folder.name}",
+    )
+    recorder.start()
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+
+
+@contextlib.contextmanager
+def _workers(training: Training) -> Iterator[Workers]:
+    if training.job.resources.workers == 1:
+        yield _solo(training)
+        return
+    from trainyard.data.cache import share
+    from trainyard.sweep.crew import Crew, CrewOrders, CrewWorkers, open_mailboxes
+
+    (mailbox,) = open_mailboxes(1)
+    orders = CrewOrders(
+        job=training.job, directory=training.job.directory, data=share(training.dataset, training.job.data)
+    )
+    crew = Crew("crew", orders, mailbox, training.folder.fresh("crews"))
+    try:
+        yield CrewWorkers(mailbox)
+    finally:
+        crew.close()
+
+
+def _solo(training: Training) -> Workers:
+    import torch
+
+    from trainyard.data.decode import decode_split
+    from trainyard.sweep.worker import Worker
+    from trainyard.sweep.workers import SoloWorkers
+    from trainyard.training.trial import Member, TrialData
+
+    def read() -> TrialData:
+        data, dataset = training.job.data, training.dataset
+        train = decode_split(dataset, data.train_split, data.image_size)
+        evaluate = decode_split(dataset, data.evaluate_split, data.image_size)
+        return TrialData(manifest=dataset.manifest, train=train, evaluate=evaluate)
+
+    resources = training.job.resources
+    torch.set_num_threads(resources.cpus_per_worker)
+    member = Member(device="cuda" if resources.gpus_per_worker else "cpu")
+    directory: Path = training.job.directory
+    return SoloWorkers(Worker(training.job, read, member=member, directory=directory))

@@ -1,0 +1,63 @@
+"""One training process as a slot sees it: start a trial, train an epoch, hand out its state, stop.
+
+The same `Worker` serves a slot with one worker, in the slot's own process, and every worker of a crew. Only rank 0's
+answers carry metrics and states; the others carry out the same steps.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trainyard.spec.job import Job
+from trainyard.sweep.assignment import EpochDone, Started
+from trainyard.training import checkpoint
+from trainyard.training.trial import Member, Trial, TrialData
+
+
+class Worker:
+    """Trains one trial after the other in this process; data, imports and the process group stay.
+
+    `data` is called once, at the first trial. Whatever a trial raises passes through, with the trial closed.
+    """
+
+    def __init__(self, job: Job, data: Callable[[], TrialData], *, member: Member, directory: Path | None) -> None:
+        self._job = job
+        self._read_data = data
+        self._data: TrialData | None = None
+        self._member = member
+        self._directory = directory
+        self._trial: Trial | None = None
+
+    def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
+        """Begin the job with `values`, from `state` if there is one."""
+        self.stop()
+        if self._data is None:
+            self._data = self._read_data()
+        job = self._job.with_values(values)
+        self._trial = Trial(job, self._data, member=self._member, directory=self._directory)
+        if state is not None:
+            self._trial.load_state(checkpoint.from_bytes(state))
+        return Started(history=tuple(self._trial.history), live=self._trial.live_values(), done=self._trial.done)
+
+    def adopt(self, state: bytes) -> None:
+        """Go on with another trial's weights (population based training); epochs and settings stay this trial's."""
+        self._running.adopt_state(checkpoint.from_bytes(state))
+
+    def epoch(self) -> EpochDone:
+        metrics = self._running.epoch()
+        return EpochDone(metrics=metrics, done=self._running.done)
+
+    def state(self) -> bytes | None:
+        """The state of the trial under way, on rank 0; the other ranks' is the same."""
+        return checkpoint.to_bytes(self._running.state()) if self._member.rank == 0 else None
+
+    def stop(self) -> None:
+        """End the trial under way, if any, and free its memory."""
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            trial.close()
+
+    @property
+    def _running(self) -> Trial:
+        assert self._trial is not None, "no trial has been started"
+        return self._trial

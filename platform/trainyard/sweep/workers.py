@@ -1,0 +1,103 @@
+"""What a slot trains with: its own process, or a crew. Both look the same to the slot."""
+
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from trainyard.errors import TrainyardError, TrialError
+from trainyard.sweep.assignment import EpochDone, Started
+
+if TYPE_CHECKING:  # the worker imports torch, which a crew's slot does without
+    from trainyard.sweep.worker import Worker
+
+
+class CrewLost(Exception):
+    """The crew died under the trial. Start the trial again from its last checkpoint: the next crew takes it up.
+
+    final: no other crew will come; the reason says why.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        self.final = final
+        super().__init__(reason)
+
+
+class Workers(Protocol):
+    """The workers of one slot. One trial at a time; calls come from one thread.
+
+    Every method may raise TrialError or Diverged: the trial has then ended and the workers are ready for the next
+    `start`. `CrewLost` may be raised by workers that live in other processes: `start` again with a state.
+    """
+
+    def start(self, values: dict[str, Any], state: bytes | None = None) -> Started: ...
+
+    def adopt(self, state: bytes) -> None: ...
+
+    def epoch(self) -> EpochDone: ...
+
+    def state(self) -> bytes: ...
+
+    def stop(self) -> None: ...
+
+
+class SoloWorkers:
+    """One worker, in the slot's own process. Whatever the trial raises ends the trial and never the process."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+
+    def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
+        with _EndsTrial(self._worker):
+            return self._worker.start(values, state)
+
+    def adopt(self, state: bytes) -> None:
+        with _EndsTrial(self._worker):
+            self._worker.adopt(state)
+
+    def epoch(self) -> EpochDone:
+        with _EndsTrial(self._worker):
+            return self._worker.epoch()
+
+    def state(self) -> bytes:
+        state = self._worker.state()
+        assert state is not None, "a lone worker is rank 0"
+        return state
+
+    def stop(self) -> None:
+        self._worker.stop()
+
+
+class _EndsTrial:
+    """Turns what a trial raised into a TrialError and closes the trial, so that its memory is free for the next."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if error is None or isinstance(error, KeyboardInterrupt):
+            return
+        reason = str(error) if isinstance(error, TrainyardError) else describe(error)
+        failure = type(error) if isinstance(error, TrialError) else TrialError
+        release(error)
+        self._worker.stop()
+        raise failure(reason) from None
+
+
+def release(error: BaseException) -> None:
+    """Drop the frames of an error and of its causes: they keep a failed step's tensors alive (ray-project/ray#30414)."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause.__traceback__, cause = None, cause.__cause__ or cause.__context__
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, with the file and line that raised it: `OutOfMemoryError: ... (nets.py:12)`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:400]}{where}" if text else f"{type(error).__name__}{where}"

@@ -1,0 +1,1 @@
+"""What happened in a sweep: the journal, its copy in MLflow, and reading it back."""

@@ -1,0 +1,89 @@
+"""A model and what trains it: one step at a time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainyard.errors import RunError
+from trainyard.spec.job import Job
+from trainyard.tasks.task import Batch, Task
+from trainyard.training.member import Member
+from trainyard.training.model import memory_format
+from trainyard.training.optimizers import (
+    build_optimizer,
+    clip_gradients,
+    load_optimizer_state,
+    optimizer_state,
+    set_rate,
+)
+from trainyard.training.precision import Precision
+from trainyard.training.schedules import schedule_factor
+from trainyard.training.workers import Replicas
+
+
+class Learner:
+    """The model of a trial with its optimizer, schedule and precision, the same on all workers after each step."""
+
+    def __init__(self, job: Job, task: Task, model: nn.Module, *, member: Member, steps_per_epoch: int) -> None:
+        self.model = model
+        self.schedule = job.schedule
+        self.optimizer = build_optimizer(job.optimizer, model.parameters())
+        self.precision = Precision(job.training.precision, member.torch_device)
+        self.clip_grad_norm = job.training.clip_grad_norm
+        self._name = job.model.name
+        self._task = task
+        self._replicas = Replicas(model, member)
+        self._memory_format = memory_format(job)
+        self._length = {"steps_per_epoch": steps_per_epoch, "epochs": job.training.epochs}
+
+    def train(self) -> None:
+        """Before the steps of an epoch."""
+        self.model.train()
+
+    def step(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Learn from a batch; the model's answer and the terms of the loss, detached. Steps count over all epochs."""
+        set_rate(self.optimizer, schedule_factor(self.schedule, step=step, **self._length))
+        self.optimizer.zero_grad()
+        with self.precision.forward_pass():
+            output = self._replicas.forward(self._images(batch))
+        loss, terms = self._task.losses(output, batch)
+        self.precision.backward(loss)
+        self._replicas.average_gradients()
+        if self.clip_grad_norm is not None:
+            self.precision.unscale(self.optimizer)
+            clip_gradients(self.model.parameters(), self.clip_grad_norm)
+        self.precision.step(self.optimizer)
+        return output.detach(), terms
+
+    def evaluate(self) -> None:
+        """After the steps of an epoch, before answers are asked for and before the state is taken."""
+        self._replicas.average_buffers()
+        self.model.eval()
+
+    @torch.no_grad()
+    def answer(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The model's answer to a batch and the terms of the loss; nothing is learnt."""
+        with self.precision.forward_pass():
+            output = self.model(self._images(batch))
+        return output, self._task.losses(output, batch)[1]
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer_state(self.optimizer),
+            "precision": self.precision.state(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what was learnt; the settings stay those of the own job. RunError if it doesn't fit the model."""
+        try:
+            self.model.load_state_dict(state["model"])
+            load_optimizer_state(self.optimizer, state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise RunError(f"the state doesn't fit model {self._name}: {error}") from error
+        self.precision.load_state(state["precision"])
+
+    def _images(self, batch: Batch) -> Tensor:
+        return batch["image"].contiguous(memory_format=self._memory_format)

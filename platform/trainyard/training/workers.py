@@ -1,0 +1,65 @@
+"""What the workers of a trial do together. Every worker calls the same functions in the same order."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from trainyard.training.member import Member
+
+
+def add_up(tensors: Sequence[Tensor], member: Member, *, factor: float = 1.0) -> None:
+    """Replace each tensor by factor x its sum over the workers, with one exchange for each type of number."""
+    if member.workers == 1:
+        return
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        alike = [tensor for tensor in tensors if tensor.dtype == dtype]
+        flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+        dist.all_reduce(flat)
+        if factor != 1.0:
+            flat *= factor
+        for tensor, total in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
+            tensor.copy_(total.view_as(tensor))
+
+
+class Replicas:
+    """The copies of a model on a trial's workers: equal at the start, and kept equal by averaging gradients.
+
+    On a GPU by DistributedDataParallel, which exchanges gradients while the backward pass goes on. On a CPU after it:
+    there the exchange would take the same cores, and DistributedDataParallel imports torch._dynamo, 4.6 s of CPU on
+    each worker.
+    """
+
+    def __init__(self, model: nn.Module, member: Member, *, overlap: bool | None = None) -> None:
+        """overlap: whether to use DistributedDataParallel; None: on a GPU."""
+        self._model = model
+        self._member = member
+        self._overlap = member.torch_device.type == "cuda" if overlap is None else overlap
+        self.forward: nn.Module = model
+        if member.workers == 1:
+            return
+        self._copy_from_first()
+        if self._overlap:
+            # Buffers, the running statistics of batch norm, are averaged once an epoch instead of copied in each step.
+            self.forward = nn.parallel.DistributedDataParallel(
+                model, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+
+    def average_gradients(self) -> None:
+        """After the backward pass."""
+        if self._member.workers > 1 and not self._overlap:
+            gradients = [parameter.grad for parameter in self._model.parameters() if parameter.grad is not None]
+            add_up(gradients, self._member, factor=1 / self._member.workers)
+
+    def average_buffers(self) -> None:
+        """Before the model is evaluated or saved: running statistics are each worker's own until then."""
+        buffers = [buffer for buffer in self._model.buffers() if buffer.is_floating_point()]
+        add_up(buffers, self._member, factor=1 / self._member.workers)
+
+    def _copy_from_first(self) -> None:
+        with torch.no_grad():
+            for tensor in self._model.state_dict().values():
+                exchanged = tensor.contiguous()
+                dist.broadcast(exchanged, src=0)
+                tensor.copy_(exchanged)

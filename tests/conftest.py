@@ -1,0 +1,42 @@
+"""What tests share: the specs of the README, the digits, and one Ray for all tests that need a cluster."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trainyard.data.formats import import_dataset
+from trainyard.spec.job import Job
+from trainyard.spec.load import load_job, load_space
+from trainyard.spec.space import Space
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def digits_job() -> Job:
+    """The job of the README."""
+    return load_job(ROOT / "jobs" / "digits_cnn.yaml")
+
+
+@pytest.fixture(scope="session")
+def digits_space() -> Space:
+    """The space of the README."""
+    return load_space(ROOT / "search_spaces" / "digits.yaml")
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits as a data set."""
+    path = tmp_path_factory.mktemp("data") / "digits"
+    import_dataset("digits", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ray_nodes() -> Iterator[list[dict[str, float]]]:
+    """The nodes of a Ray with two CPUs, which all cluster tests share: starting one takes 5 s."""
+    from trainyard.cluster.session import connected
+
+    with connected(cpus=2) as nodes:
+        yield nodes

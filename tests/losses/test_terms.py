@@ -1,0 +1,70 @@
+"""Loss terms against torch's and against closed forms."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from trainyard.losses.terms import CrossEntropy, Focal, inverse_frequency
+from trainyard.spec import loss as spec
+
+COUNTS = [6, 2, 1, 3]
+LOGITS = torch.randn((12, 4), generator=torch.Generator().manual_seed(0)) * 3
+TARGET = torch.repeat_interleave(torch.arange(4), torch.tensor(COUNTS))
+
+
+def test_cross_entropy_is_torchs() -> None:
+    ours = CrossEntropy(spec.CrossEntropy(), COUNTS)(LOGITS, TARGET)
+    assert torch.equal(ours, functional.cross_entropy(LOGITS, TARGET))
+
+
+def test_label_smoothing_is_torchs() -> None:
+    ours = CrossEntropy(spec.CrossEntropy(label_smoothing=0.1), COUNTS)(LOGITS, TARGET)
+    torch.testing.assert_close(ours, functional.cross_entropy(LOGITS, TARGET, label_smoothing=0.1))
+
+
+def test_weights_over_the_whole_training_split_are_torchs_weighted_mean() -> None:
+    settings = spec.CrossEntropy(class_weights="inverse_frequency", label_smoothing=0.0)
+    ours = CrossEntropy(settings, COUNTS)(LOGITS, TARGET)
+    theirs = functional.cross_entropy(LOGITS, TARGET, weight=1 / torch.tensor(COUNTS, dtype=torch.float32))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("term", [spec.CrossEntropy, spec.Focal])
+def test_the_mean_over_workers_is_the_loss_of_the_whole_batch(term: type) -> None:
+    build = {spec.CrossEntropy: CrossEntropy, spec.Focal: Focal}[term]
+    loss = build(term(class_weights="inverse_frequency"), COUNTS)
+    shares = [loss(LOGITS[rank::2], TARGET[rank::2]) for rank in range(2)]
+    torch.testing.assert_close(sum(shares) / 2, loss(LOGITS, TARGET))
+
+
+def test_inverse_frequency_has_mean_one_over_the_rows() -> None:
+    weights = inverse_frequency(COUNTS)
+    assert weights[TARGET].mean().item() == pytest.approx(1)
+    torch.testing.assert_close(weights * torch.tensor(COUNTS), torch.full((4,), 3.0))
+
+
+def test_a_class_without_rows_has_weight_one() -> None:
+    assert inverse_frequency([2, 0, 6]).tolist() == pytest.approx([2, 1, 2 / 3])
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])
+def test_focal_is_its_closed_form(gamma: float) -> None:
+    p = LOGITS.double().softmax(1).gather(1, TARGET[:, None])[:, 0]
+    closed = ((1 - p) ** gamma * -p.log()).mean()
+    ours = Focal(spec.Focal(gamma=gamma), COUNTS)(LOGITS, TARGET)
+    torch.testing.assert_close(ours.double(), closed, rtol=1e-5, atol=1e-7)
+
+
+def test_focal_with_gamma_zero_is_cross_entropy() -> None:
+    weighted = {"class_weights": "inverse_frequency"}
+    focal = Focal(spec.Focal(gamma=0.0, **weighted), COUNTS)(LOGITS, TARGET)
+    torch.testing.assert_close(focal, CrossEntropy(spec.CrossEntropy(**weighted), COUNTS)(LOGITS, TARGET))
+
+
+@pytest.mark.parametrize("gamma", [0.3, 2.0])
+def test_focal_has_finite_gradients_for_samples_that_are_surely_right(gamma: float) -> None:
+    logits = torch.tensor([[100.0, 0.0], [0.0, 100.0]], requires_grad=True)
+    loss = Focal(spec.Focal(gamma=gamma), [1, 1])(logits, torch.tensor([0, 0]))
+    loss.backward()
+    assert logits.grad.isfinite().all()
+    assert loss.item() == pytest.approx(50)

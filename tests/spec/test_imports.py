@@ -1,0 +1,33 @@
+"""What importing trainyard.spec costs: nothing heavy, so that `trainyard check` answers at once."""
+
+import subprocess
+import sys
+
+HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "numpy", "pyarrow", "sklearn", "ruamel")
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = f"import sys, trainyard.spec; print([name for name in {HEAVY!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "[]"
+
+
+def test_reading_a_job_imports_nothing_heavier_than_a_yaml_reader() -> None:
+    code = (
+        "import sys, pathlib, trainyard.spec.yaml_reader, trainyard.spec; trainyard.spec.json_schema('job');"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "['ruamel']"
+
+
+def test_the_import_is_quick() -> None:
+    """About 0.2 s; the processor's time and the best of three, as other tests may run beside this one."""
+    assert min(import_seconds() for _ in range(3)) < 0.35
+
+
+def import_seconds() -> float:
+    code = "import time; start = time.process_time(); import trainyard.spec; print(time.process_time() - start)"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)

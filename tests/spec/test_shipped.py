@@ -1,0 +1,58 @@
+"""Every job and space that ships is loaded, checked and written back."""
+
+from pathlib import Path
+
+import pytest
+
+from trainyard.errors import SpecError
+from trainyard.spec import Job, Space, check, load, load_job, load_space
+from trainyard.spec.yaml_reader import read_text
+
+ROOT = Path(__file__).parents[2]
+JOBS = sorted((ROOT / "jobs").glob("*.yaml"))
+SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
+
+
+def test_there_are_some() -> None:
+    assert JOBS
+    assert SPACES
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_a_job_is_the_same_after_a_round_trip(path: Path, tmp_path: Path) -> None:
+    job = load_job(path)
+    (tmp_path / "job.yaml").write_text(job.to_yaml())
+
+    assert load_job(tmp_path / "job.yaml") == job
+    assert Job.from_dict(job.to_dict()) == job
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
+def test_a_space_is_the_same_after_a_round_trip(path: Path) -> None:
+    space = load_space(path)
+
+    assert Space.from_dict(read_text(space.to_yaml(), "space.yaml", "space").data) == space
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
+def test_a_space_fits_a_job(path: Path) -> None:
+    space = load_space(path)
+    fitting = 0
+    for job in map(load_job, JOBS):
+        try:
+            check(job, space)
+        except SpecError:
+            continue
+        fitting += 1
+
+    assert fitting
+
+
+@pytest.mark.parametrize("space", ["digits", "learning_rate"])
+@pytest.mark.parametrize("job", ["digits_cnn", "digits_crew"])
+def test_the_digits_jobs_fit_their_spaces(job: str, space: str) -> None:
+    loaded, found = load(ROOT / "jobs" / f"{job}.yaml", ROOT / "search_spaces" / f"{space}.yaml", ["search.trials=3"])
+
+    assert loaded.task == "classification"
+    assert found is not None
+    assert found.search.trials == 3

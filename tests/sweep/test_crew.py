@@ -1,0 +1,52 @@
+"""Crews on a real Ray: warm, data-parallel, and hard to kill."""
+
+from typing import Any
+
+import pytest
+
+from trainyard.spec.job import Job
+from trainyard.spec.space import Space
+from trainyard.tracking.events import TrialEpoch
+
+from .conftest import Bench, Ran, choice
+from .test_sweep import epochs_of, mlflow_runs, states
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+
+def crew_sweep(bench: Bench) -> tuple[Job, Space]:
+    parameters: dict[str, Any] = {"model.fault": choice("none", "raise on rank 1", "die once", "nan")}
+    job = bench.job(resources__workers=2, model__level=1.0)
+    return job, bench.space(parameters, sampler="grid", trials=10)
+
+
+@pytest.fixture(scope="module")
+def ran(bench: Bench) -> Ran:
+    """A healthy trial, one that raises on one worker, one that kills a worker once, one that diverges: one crew."""
+    (bench.home / "mark").unlink(missing_ok=True)
+    return bench.run(*crew_sweep(bench))
+
+
+def test_a_crew_outlives_what_its_trials_do_to_it(ran: Ran) -> None:
+    assert states(ran) == {0: "finished", 1: "failed", 2: "finished", 3: "diverged"}
+
+
+def test_a_killed_worker_loses_no_epoch_and_doubles_none(ran: Ran) -> None:
+    assert epochs_of(ran)[2] == [1, 2, 3]
+
+
+def test_the_cause_is_named_not_what_followed_from_it(ran: Ran) -> None:
+    assert "ValueError: on purpose, on rank 1 (nets.py:" in ran.outcome.records[1].reason
+
+
+def test_nothing_is_left_running(ran: Ran) -> None:
+    assert "RUNNING" not in {run.info.status for run in mlflow_runs(ran)}
+
+
+def test_two_workers_train_what_one_would(bench: Bench, ran: Ran) -> None:
+    alone = bench.run(bench.job(), bench.space({"optimizer.lr": choice(2e-3)}, sampler="grid"))
+
+    def losses(of: Ran) -> list[float]:
+        return [e.metrics["train/loss"] for e in of.events if isinstance(e, TrialEpoch) and e.trial == 0]
+
+    assert losses(ran) == pytest.approx(losses(alone), rel=1e-4)

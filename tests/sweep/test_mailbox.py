@@ -1,0 +1,170 @@
+"""The mailbox is a plain asyncio object: no Ray here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from trainyard.sweep import mailbox as mailbox_module
+from trainyard.sweep.mailbox import Answer, Mailbox
+
+
+def run(scenario: Callable[[Mailbox], Awaitable[Any]]) -> Any:
+    async def bounded() -> Any:
+        return await asyncio.wait_for(scenario(Mailbox()), 5)
+
+    return asyncio.run(bounded())
+
+
+class Slot:
+    def __init__(self, *, living: bool) -> None:
+        self.living = living
+
+    async def alive(self) -> bool:
+        return self.living
+
+
+async def worker(mailbox: Mailbox, rank: int, generation: str = "a", size: int = 2, *, commands: int = 1) -> list[str]:
+    """Joins, carries out so many commands by answering with their verb, and says which they were."""
+    await mailbox.join(rank=rank, size=size, generation=generation)
+    done, verbs = 0, []
+    while len(verbs) < commands:
+        command = await mailbox.next(generation=generation, after=done)
+        if command is None:
+            continue
+        verbs.append(command.verb)
+        if command.verb == "leave":
+            break
+        done = command.number
+        answer = Answer(rank=rank, value=f"{command.verb} by {rank}")
+        await mailbox.answer(generation=generation, number=done, answer=answer)
+    return verbs
+
+
+def test_a_command_goes_to_every_worker_and_all_answers_come_back() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        reply, *_ = await asyncio.gather(mailbox.call("epoch"), worker(mailbox, 0), worker(mailbox, 1))
+        assert {answer.value for answer in reply.answers} == {"epoch by 0", "epoch by 1"}
+        assert reply.lost is None
+
+    run(scenario)
+
+
+def test_a_command_given_before_the_crew_is_there_waits_for_it() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        call = asyncio.create_task(mailbox.call("start"))
+        first = asyncio.create_task(worker(mailbox, 0))
+        await asyncio.sleep(0.01)
+        assert not call.done()
+        await worker(mailbox, 1)
+        await first
+        assert (await call).lost is None
+
+    run(scenario)
+
+
+def test_commands_are_carried_out_once_and_in_order() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        workers = [asyncio.create_task(worker(mailbox, rank, commands=3)) for rank in (0, 1)]
+        for verb in ("start", "epoch", "stop"):
+            await mailbox.call(verb)
+        assert await asyncio.gather(*workers) == [["start", "epoch", "stop"]] * 2
+
+    run(scenario)
+
+
+def test_a_new_generation_ends_the_command_under_way_as_lost() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        await mailbox.join(rank=0, size=2, generation="old")
+        await mailbox.join(rank=1, size=2, generation="old")
+        call = asyncio.create_task(mailbox.call("epoch"))
+        await asyncio.sleep(0.01)
+        await mailbox.join(rank=1, size=2, generation="new")
+        reply = await call
+        assert reply.lost == "a worker of the crew died"
+        assert not reply.final
+
+    run(scenario)
+
+
+def test_after_a_loss_the_next_command_goes_to_the_new_crew() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        for rank in (0, 1):
+            await mailbox.join(rank=rank, size=2, generation="old")
+        workers = [asyncio.create_task(worker(mailbox, rank, "new")) for rank in (0, 1)]
+        await asyncio.sleep(0.01)
+        reply = await mailbox.call("start")
+        assert len(reply.answers) == 2
+        await asyncio.gather(*workers)
+
+    run(scenario)
+
+
+def test_a_worker_of_a_former_generation_is_sent_home_and_its_answer_dropped() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        await mailbox.join(rank=0, size=1, generation="old")
+        await mailbox.join(rank=0, size=1, generation="new")
+        command = await mailbox.next(generation="old", after=0)
+        assert command is not None
+        assert command.verb == "leave"
+        call = asyncio.create_task(mailbox.call("epoch"))
+        await asyncio.sleep(0.01)
+        await mailbox.answer(generation="old", number=1, answer=Answer(rank=0, value="stale"))
+        await mailbox.answer(generation="new", number=1, answer=Answer(rank=0, value="fresh"))
+        assert [answer.value for answer in (await call).answers] == ["fresh"]
+
+    run(scenario)
+
+
+def test_a_crew_that_cannot_start_is_given_up_with_the_reason() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        call = asyncio.create_task(mailbox.call("start"))
+        for _ in range(mailbox_module.BROKEN_LIMIT):
+            await mailbox.broken("ModuleNotFoundError: No module named 'timm'")
+        reply = await call
+        assert reply.final
+        assert reply.lost == "the crew could not start: ModuleNotFoundError: No module named 'timm'"
+
+    run(scenario)
+
+
+def test_closing_sends_the_workers_home() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        member = asyncio.create_task(worker(mailbox, 0, size=1))
+        await asyncio.sleep(0.01)
+        await mailbox.close("the sweep has ended")
+        assert await member == ["leave"]
+        assert (await mailbox.call("epoch")).final
+
+    run(scenario)
+
+
+def test_a_request_without_news_is_answered_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox_module, "POLL_SECONDS", 0.01)
+
+    async def scenario(mailbox: Mailbox) -> None:
+        await mailbox.join(rank=0, size=1, generation="a")
+        assert await mailbox.next(generation="a", after=0) is None
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("living", "granted"), [(True, False), (False, True)])
+def test_a_mailbox_is_free_again_when_its_slot_is_dead(living: bool, granted: bool) -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        assert await mailbox.claim("one", Slot(living=living))
+        assert await mailbox.claim("one", Slot(living=living))
+        assert await mailbox.claim("two", Slot(living=True)) is granted
+
+    run(scenario)
+
+
+def test_what_one_worker_posts_another_reads_also_if_it_asked_first() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        reading = asyncio.create_task(mailbox.read("address"))
+        await asyncio.sleep(0.01)
+        await mailbox.post("address", "tcp://127.0.0.1:1")
+        assert await reading == "tcp://127.0.0.1:1"
+
+    run(scenario)

@@ -1,0 +1,83 @@
+"""What fits a cluster."""
+
+from typing import Any
+
+import pytest
+
+from trainyard.errors import InfeasibleError
+from trainyard.spec.job import Job
+from trainyard.spec.space import Space
+from trainyard.sweep.plan import make_plan
+
+LR = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1}}
+
+
+def job(digits_job: Job, epochs: int = 8, **resources: Any) -> Job:
+    return digits_job.with_values({"training.epochs": epochs, **{f"resources.{k}": v for k, v in resources.items()}})
+
+
+def space(**search: Any) -> Space:
+    return Space.from_dict({"parameters": LR, "search": {"trials": 100, **search}})
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "slots"),
+    [
+        ({}, [{"CPU": 2}], 2),
+        ({"cpus_per_worker": 2}, [{"CPU": 3}, {"CPU": 5}], 3),
+        ({"gpus_per_worker": 1}, [{"CPU": 16, "GPU": 4}, {"CPU": 16}], 4),
+        ({"gpus_per_worker": 0.1}, [{"CPU": 16, "GPU": 1}], 10),
+        ({"workers": 2}, [{"CPU": 2}], 1),
+        ({"workers": 2}, [{"CPU": 1}, {"CPU": 1}], 1),
+        ({"workers": 4, "gpus_per_worker": 1}, [{"CPU": 8, "GPU": 6}, {"CPU": 8, "GPU": 2}], 2),
+    ],
+)
+def test_slots_are_as_many_as_fit(
+    digits_job: Job, resources: dict[str, Any], nodes: list[dict[str, float]], slots: int
+) -> None:
+    assert make_plan(job(digits_job, **resources), space(), nodes).slots == slots
+
+
+def test_slots_are_no_more_than_trials_or_than_wanted(digits_job: Job) -> None:
+    assert make_plan(job(digits_job), space(trials=3), [{"CPU": 64}]).slots == 3
+    assert make_plan(job(digits_job), space(max_concurrent=5), [{"CPU": 64}]).slots == 5
+
+
+def test_a_crew_per_slot_where_a_trial_has_several_workers(digits_job: Job) -> None:
+    assert make_plan(job(digits_job, workers=2), space(), [{"CPU": 6}]).crews == 3
+    assert make_plan(job(digits_job), space(), [{"CPU": 6}]).crews == 0
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "epochs", "rungs"),
+    [
+        ("none", 9, ()),
+        ({"name": "asha", "grace": 1, "reduction_factor": 3}, 9, (1, 3)),
+        ({"name": "asha", "grace": 2, "reduction_factor": 2}, 9, (2, 4, 8)),
+        ({"name": "asha", "grace": 8}, 8, ()),
+        ("hyperband", 10, (1, 3, 9)),
+    ],
+)
+def test_rungs(digits_job: Job, scheduler: Any, epochs: int, rungs: tuple[int, ...]) -> None:
+    assert make_plan(job(digits_job, epochs), space(scheduler=scheduler), [{"CPU": 2}]).rungs == rungs
+
+
+def test_expected_epochs_count_one_in_factor_past_each_rung(digits_job: Job) -> None:
+    asha = {"name": "asha", "grace": 1, "reduction_factor": 3}
+    plan = make_plan(job(digits_job, 9), space(scheduler=asha, trials=90), [{"CPU": 2}])
+    assert plan.expected_epochs == 90 * 1 + 30 * 2 + 10 * 6
+    assert plan.epochs == 90 * 9
+
+
+def test_what_can_never_fit_is_refused_with_the_numbers(digits_job: Job) -> None:
+    with pytest.raises(InfeasibleError) as refusal:
+        make_plan(job(digits_job, workers=4, gpus_per_worker=1), space(), [{"CPU": 8, "GPU": 2}, {"CPU": 4}])
+    assert str(refusal.value) == (
+        "digits-cnn needs 4 workers with 1 CPU and 1 GPU each, and 2 such places fit the cluster (2 nodes, the largest "
+        "with 8 CPU and 2 GPU). Lower resources.workers, cpus_per_worker or gpus_per_worker, or add nodes."
+    )
+
+
+def test_a_population_larger_than_the_crews_is_refused(digits_job: Job) -> None:
+    with pytest.raises(InfeasibleError, match="pbt keeps all its trials alive, and 1 crews of 2 workers"):
+        make_plan(job(digits_job, workers=2), space(scheduler="pbt"), [{"CPU": 2}])

@@ -1,0 +1,207 @@
+"""What a slot reports of a trial, whatever is lost in between. The workers are a small real trainer of nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainyard.errors import Diverged, TrialError
+from trainyard.spec.job import Job
+from trainyard.sweep.assignment import Assignment, EpochDone, Started
+from trainyard.sweep.checkpoints import TrialFolder
+from trainyard.sweep.trial_run import LOSS_LIMIT, Result, TrialRun, is_best
+from trainyard.sweep.workers import CrewLost
+
+EPOCHS = 4
+
+
+class CountingWorkers:
+    """Trains a trial whose accuracy is its epoch: 1, 2, 3, ...
+
+    events: what happens at the so-maniest epoch that is trained, over all trials: an exception to raise.
+    """
+
+    def __init__(self, events: dict[int, Exception] | None = None) -> None:
+        self.events = events or {}
+        self.trained: list[int] = []
+        self.history: list[dict[str, float]] = []
+        self.stopped = 0
+
+    def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
+        if "start" in values:
+            raise values["start"]
+        self.history = [] if state is None else json.loads(state)
+        return Started(history=tuple(self.history), live={"optimizer.lr": 0.1}, done=self._done())
+
+    def adopt(self, state: bytes) -> None:
+        self.adopted = json.loads(state)
+
+    def epoch(self) -> EpochDone:
+        self.trained.append(len(self.history) + 1)
+        if (error := self.events.get(len(self.trained))) is not None:
+            raise error
+        self.history.append({"val/accuracy": float(len(self.history) + 1)})
+        return EpochDone(metrics=self.history[-1], done=self._done())
+
+    def state(self) -> bytes:
+        return json.dumps(self.history).encode()
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    def _done(self) -> str | None:
+        return "all epochs" if len(self.history) == EPOCHS else None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrialFolder:
+    return TrialFolder(tmp_path, 7)
+
+
+def begin(
+    digits_job: Job,
+    folder: TrialFolder,
+    workers: CountingWorkers,
+    *,
+    reported: int = 0,
+    saves: bool = True,
+    **values: Any,
+) -> TrialRun:
+    """A run that saves after every epoch, or never."""
+    ticks = iter(range(0, 10**6, 1000 if saves else 0)) if saves else iter(lambda: 0, 1)
+    assignment = Assignment(trial=7, values=values, reported=reported)
+    return TrialRun(assignment, digits_job, workers, folder, clock=lambda: float(next(ticks)))
+
+
+def all_results(run: TrialRun) -> list[Result]:
+    results = [run.next_result()]
+    while not results[-1].done:
+        results.append(run.next_result())
+    return results
+
+
+def test_every_epoch_is_a_result_and_the_last_is_the_end(digits_job: Job, folder: TrialFolder) -> None:
+    results = all_results(begin(digits_job, folder, CountingWorkers()))
+    assert [result.epoch for result in results] == [1, 2, 3, 4]
+    assert [result.state for result in results] == ["running", "running", "running", "finished"]
+    assert results[-1].reason == "all epochs"
+
+
+def test_live_values_come_with_the_first_result_only(digits_job: Job, folder: TrialFolder) -> None:
+    results = all_results(begin(digits_job, folder, CountingWorkers()))
+    assert [result.live for result in results] == [{"optimizer.lr": 0.1}, {}, {}, {}]
+
+
+def test_epochs_heard_of_before_a_loss_are_trained_again_in_silence(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers()
+    run = begin(digits_job, folder, workers, reported=3)
+    assert [result.epoch for result in all_results(run)] == [4]
+    assert workers.trained == [1, 2, 3, 4]
+
+
+def test_epochs_in_the_checkpoint_that_were_never_heard_of_are_reported(digits_job: Job, folder: TrialFolder) -> None:
+    folder.save_last(json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}, {"val/accuracy": 3.0}]).encode())
+    workers = CountingWorkers()
+    results = all_results(begin(digits_job, folder, workers, reported=1))
+    assert [(result.epoch, result.metrics["val/accuracy"]) for result in results] == [(2, 2.0), (3, 3.0), (4, 4.0)]
+    assert workers.trained == [4]
+
+
+def test_a_trial_that_was_at_its_end_but_never_told_ends_without_training(digits_job: Job, folder: TrialFolder) -> None:
+    folder.save_last(json.dumps([{"val/accuracy": float(epoch)} for epoch in (1, 2, 3, 4)]).encode())
+    workers = CountingWorkers()
+    results = all_results(begin(digits_job, folder, workers, reported=4))
+    assert [(result.epoch, result.state, result.metrics) for result in results] == [(4, "finished", {})]
+    assert workers.trained == []
+
+
+def test_a_lost_crew_goes_on_from_the_last_checkpoint(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers({3: CrewLost("a worker of the crew died")})
+    assert [result.epoch for result in all_results(begin(digits_job, folder, workers))] == [1, 2, 3, 4]
+    assert workers.trained == [1, 2, 3, 3, 4]
+
+
+def test_a_lost_crew_without_a_checkpoint_begins_anew_and_reports_nothing_twice(
+    digits_job: Job, folder: TrialFolder
+) -> None:
+    workers = CountingWorkers({3: CrewLost("a worker of the crew died")})
+    results = all_results(begin(digits_job, folder, workers, saves=False))
+    assert [result.epoch for result in results] == [1, 2, 3, 4]
+    assert workers.trained == [1, 2, 3, 1, 2, 3, 4]
+
+
+def test_a_trial_that_kills_its_crew_again_and_again_fails(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers({count: CrewLost("a worker of the crew died") for count in range(3, 20)})
+    results = all_results(begin(digits_job, folder, workers))
+    assert [result.epoch for result in results] == [1, 2, 2]
+    assert results[-1].state == "failed"
+    assert results[-1].reason == f"lost its crew {LOSS_LIMIT} times: a worker of the crew died"
+
+
+def test_a_crew_that_will_not_come_again_fails_the_trial_at_once(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers({1: CrewLost("the crew could not start: no timm", final=True)})
+    (result,) = all_results(begin(digits_job, folder, workers))
+    assert (result.state, result.epoch) == ("failed", 0)
+    assert "no timm" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(TrialError("out of memory"), "failed"), (Diverged("loss is nan"), "diverged")]
+)
+def test_what_a_trial_raises_is_its_last_result(
+    digits_job: Job, folder: TrialFolder, error: TrialError, state: str
+) -> None:
+    results = all_results(begin(digits_job, folder, CountingWorkers({3: error})))
+    assert [result.epoch for result in results] == [1, 2, 2]
+    assert (results[-1].state, results[-1].reason, results[-1].metrics) == (state, error.reason, {})
+
+
+def test_a_model_that_raises_when_it_is_built_is_a_failed_trial(digits_job: Job, folder: TrialFolder) -> None:
+    run = begin(digits_job, folder, CountingWorkers(), start=TrialError("ValueError: no such layer (nets.py:3)"))
+    assert run.next_result().reason == "ValueError: no such layer (nets.py:3)"
+
+
+def test_the_workers_are_free_after_the_end(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers()
+    all_results(begin(digits_job, folder, workers))
+    assert workers.stopped == 1
+
+
+def test_the_state_to_go_on_from_goes_with_the_end_and_the_best_stays(
+    digits_job: Job, folder: TrialFolder, tmp_path: Path
+) -> None:
+    all_results(begin(digits_job, folder, CountingWorkers()))
+    assert folder.last_state() is None
+    assert len(json.loads((tmp_path / "trials" / "00007" / "best.pt").read_bytes())) == EPOCHS
+
+
+def test_anothers_weights_are_taken_over_without_its_epochs(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers()
+    run = begin(digits_job, folder, workers)
+    run.next_result()
+    run.restore(b"[1, 2, 3]", own=False)
+    assert workers.adopted == [1, 2, 3]
+    assert run.next_result().epoch == 2
+
+
+def test_a_paused_trial_goes_on_after_the_epochs_of_its_state(digits_job: Job, folder: TrialFolder) -> None:
+    run = begin(digits_job, folder, CountingWorkers())
+    run.restore(json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}]).encode(), own=True)
+    assert run.next_result().epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.5], True),
+        ([0.5, 0.6], True),
+        ([0.5, 0.5], False),
+        ([0.6, 0.5], False),
+        ([float("nan"), 0.5], True),
+        ([0.5, float("nan")], False),
+    ],
+)
+def test_the_best_epoch(digits_job: Job, values: list[float], expected: bool) -> None:
+    history = [{"val/accuracy": value} for value in values]
+    assert is_best(history, digits_job.objectives[0]) is expected

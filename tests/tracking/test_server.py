@@ -1,0 +1,98 @@
+"""A real MLflow server on loopback, which is down when the sweep begins and comes up later."""
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trainyard.errors import UsageError
+from trainyard.tracking.client import open_client
+from trainyard.tracking.compare import read_sweep, sweep_exists
+from trainyard.tracking.events import Best, SweepEnded, SweepStarted, TrialEnded, TrialEpoch, TrialStarted
+from trainyard.tracking.journal import Journal
+from trainyard.tracking.recorder import Recorder
+from trainyard.tracking.uri import check_reachable
+
+
+class Server:
+    """An MLflow server that can be started and killed. Alone, without its job runner, it is up in 5 s of CPU."""
+
+    def __init__(self, store: str, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
+        self._command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "served")]
+        self._log = folder / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self._process = subprocess.Popen(
+            self._command,
+            env={**os.environ, **settings},
+            stdout=self._log.open("wb"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@pytest.fixture
+def server(store: str, tmp_path: Path) -> Iterator[Server]:
+    server = Server(store, tmp_path)
+    yield server
+    server.kill()
+
+
+def test_a_server_that_comes_up_later_gets_everything(server: Server, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No MLflow server answers"):
+        check_reachable(server.uri)
+    with Journal(folder / "journal.jsonl") as journal:
+        recorder = Recorder(journal, server.uri, "digits", grace=0.0)
+        recorder.start()
+        recorder.send(SweepStarted(name="s", job={"name": "j"}, objectives=[("loss", "min")]))
+        values = {f"model.layer{index}.width": index for index in range(300)}
+        for trial in range(3):
+            metrics = {
+                "loss": [0.5, math.nan, math.inf][trial],
+                **{f"class/{index}": index / 7 for index in range(1500)},
+            }
+            recorder.send(TrialStarted(trial=trial, values=values))
+            recorder.send(TrialEpoch(trial=trial, epoch=1, metrics=metrics))
+            best = [Best(metric="loss", value=metrics["loss"], epoch=1)]
+            recorder.send(TrialEnded(trial=trial, state="finished", best=best))
+        recorder.send(SweepEnded(state="finished"))
+        end = time.monotonic() + 20
+        while not recorder.trouble and time.monotonic() < end:
+            time.sleep(0.02)
+        assert "Connection refused" in recorder.trouble
+        server.start()
+        recorder.close(150)
+    check_reachable(server.uri)
+    assert sweep_exists(server.uri, "s")
+    assert not sweep_exists(server.uri, "t")
+    comparison = read_sweep(server.uri, "s")
+    assert [row.trial for row in comparison.rows] == [0, 1, 2]
+    assert comparison.states == {"finished": 3}
+    losses = [row.objectives["loss"] for row in comparison.rows]
+    assert losses[0] == 0.5
+    assert math.isnan(losses[1] or 0)
+    assert losses[2] == math.inf
+    assert len(comparison.rows[0].values) == 300
+    assert comparison.rows[0].epochs == 1
+    run = open_client(server.uri).get_run(comparison.rows[2].run_id)
+    assert run.info.status == "FINISHED"
+    assert len(run.data.metrics) == 1503
+    assert [path.name for path in (tmp_path / "served").rglob("*.yaml")] == ["job.yaml"]
