@@ -28,7 +28,7 @@ class Driver:
             study=Study(tmp_path / "study.db", name="s", job=job, space=SPACE),
             record=self.journal.append,
             past=Journal.read(tmp_path / "journal.jsonl"),
-            objectives=job.objectives,
+            job=job,
             stop_after_failures=stop_after_failures,
             listeners=[self.heard.append],
         )

@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from trainyard.errors import RunError
 from trainyard.training import checkpoint
 
-STATE = {"history": [{"val/loss": 0.5}], "weights": torch.arange(1000.0), "done": None}
+STATE: dict[str, Any] = {"history": [{"val/loss": 0.5}], "weights": torch.arange(1000.0), "done": None}
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ SECTIONS: dict[str, Any] = {
     "optimizer": {"name": "sgd", "lr": 0.1},
     "training": {"clip_grad_norm": 1.0, "batch_size": 16, "epochs": 2},
 }
-CASES = [
+CASES: list[dict[str, Any]] = [
     {"name": "four", "workers": 4, "overlap": False},
     {"name": "two", "workers": 2, "overlap": False},
     {"name": "overlapped", "workers": 2, "overlap": True},
@@ -46,7 +46,7 @@ def trained_together(
     (folder / "data").write_bytes(pickle.dumps(data))
     job = make_job(**SECTIONS).to_dict()
     cases = json.dumps([{**case, "job": job} for case in CASES])
-    command = [sys.executable, Path(__file__).parent / "gloo_worker.py", cases, folder / "data", folder]
+    command = [sys.executable, str(Path(__file__).parent / "gloo_worker.py"), cases, str(folder / "data"), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return {case["name"]: torch.load(folder / str(case["name"])) for case in CASES}

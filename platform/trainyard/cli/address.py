@@ -1,6 +1,5 @@
 """Whether somebody listens at the address of a Ray cluster. Ray itself tries for more than ten minutes to find out."""
 
-import os
 import socket
 from urllib.parse import urlsplit
 
@@ -10,12 +9,8 @@ ANSWER_SECONDS = 3.0
 
 
 def check_address(address: str | None) -> None:
-    """UsageError if nothing listens at `host:6379` or `ray://host:10001`; `auto` and local addresses Ray finds quickly.
-
-    address: None asks for that of RAY_ADDRESS, where a sweep would go.
-    """
-    address = address or os.environ.get("RAY_ADDRESS") or ""
-    place = _host_and_port(address)
+    """UsageError if nothing listens at `host:6379` or `ray://host:10001`; `auto` and no address are for Ray to find."""
+    place = _host_and_port(address or "")
     if place is None:
         return
     try:

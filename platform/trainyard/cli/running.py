@@ -12,20 +12,25 @@ from types import FrameType
 from typing import Any, Protocol, Self
 
 from trainyard.cli.address import check_address
-from trainyard.cli.machine import cpus_here
+from trainyard.cli.machine import cpus_here, gpus_here
 from trainyard.cli.outcome import conclude
 from trainyard.cli.progress import Progress
 from trainyard.cli.request import Request
 from trainyard.data.dataset import Dataset
 from trainyard.errors import DataError, RunError, TrackingError, UsageError
 from trainyard.spec.job import Job
+from trainyard.spec.space import Space
 from trainyard.sweep.folder import SweepFolder
-from trainyard.sweep.plan import Plan
+from trainyard.sweep.plan import Plan, make_plan
 from trainyard.tracking.compare import sweep_exists
 from trainyard.tracking.events import Event
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.uri import check_reachable, masked, tracking_uri
 
+ONE_TRIAL = Space.from_dict(
+    {"parameters": {"training.seed": {"type": "int", "low": 0, "high": 1}}, "search": {"trials": 1}}
+)
+"""A training is planned as a sweep of one trial: a crew that does not fit is refused, not waited for."""
 INTERRUPTED = 130
 """What a shell says of a program that SIGINT ended."""
 
@@ -128,6 +133,7 @@ def cluster_of(address: str | None, cpus: int | None) -> dict[str, Any]:
     """What `connected` is asked for; UsageError where nobody answers, or CPUs of this machine are named as well."""
     if address is not None and cpus is not None:
         raise UsageError("--cpus is for this machine, and --address names a cluster. Leave one of them out.")
+    address = address or os.environ.get("RAY_ADDRESS") or None
     check_address(address)
     return {"address": address, "cpus": cpus_here() if cpus is None else cpus}
 
@@ -135,6 +141,8 @@ def cluster_of(address: str | None, cpus: int | None) -> dict[str, Any]:
 def run(request: Request, *, address: str | None, cpus: int | None, output: str) -> int:
     """Run it, show it, print what came of it; the exit code. RunError where it failed."""
     cluster = cluster_of(address, cpus)
+    if not cluster["address"]:
+        _check_fits(request, cluster["cpus"])
     progress = Progress(request.name, [(objective.metric, objective.mode) for objective in request.job.objectives])
     carry_out = _train if request.space is None else _sweep
     recorded, undelivered = False, None
@@ -155,6 +163,16 @@ def run(request: Request, *, address: str | None, cpus: int | None, output: str)
     if undelivered is not None:
         raise undelivered
     return _exit_code(request, state, reason, recorded=recorded)
+
+
+def _check_fits(request: Request, cpus: int) -> None:
+    """InfeasibleError for what this machine can never hold, before Ray is started on it: that takes seconds."""
+    resources = request.job.resources
+    alone = request.space is None and resources.workers == 1
+    gpus = gpus_here() if resources.gpus_per_worker else 0
+    # GPUs of another make only Ray can find.
+    if not alone and (gpus or not resources.gpus_per_worker):
+        make_plan(request.job, request.space or ONE_TRIAL, [{"CPU": cpus, "GPU": gpus}])
 
 
 @contextlib.contextmanager
@@ -203,9 +221,10 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
     from trainyard.sweep.train import Training, run_training
 
     training = Training(job=request.job, dataset=parts.dataset, folder=parts.folder, tracking_uri=parts.tracking_uri)
-    # A single worker trains in this process, and needs no Ray.
-    ray = connected(**cluster) if request.job.resources.workers > 1 else contextlib.nullcontext()
-    with display, ray:
+    with display, contextlib.ExitStack() as stack:
+        # A single worker trains in this process, and needs no Ray.
+        if request.job.resources.workers > 1:
+            make_plan(request.job, ONE_TRIAL, stack.enter_context(connected(**cluster)))
         record = run_training(training, listeners=[display.take])
     return ("finished" if record.state == "finished" else "failed"), record.reason
 

@@ -48,7 +48,7 @@ def plan(
 
     \b
     Example:
-      trainyard plan jobs/digits_cnn.yaml search_spaces/digits.yaml --cpus 16 --gpus 4
+      trainyard plan jobs/digits_cnn.yaml search_spaces/digits.yaml --cpus 16
     """
     from trainyard.cli.planning import nodes_of, plan_lines, planned_trials
     from trainyard.cli.printing import as_json

@@ -1,7 +1,7 @@
 """Random changes to a whole batch of images, on whatever device they are on.
 
-All moves of a sample are composed into one affine map, so that an image is resampled once. On one core that ran 65,700
-images/s at 32x32, against 2,000 for torchvision.transforms.v2 image by image.
+All moves of a sample are composed into one affine map, so that an image is resampled once. On one core that runs 63,000
+images/s at 3x32x32, against 2,000 for torchvision.transforms.v2 image by image.
 
 Everything random is drawn for the global batches of an epoch, from (seed, epoch) alone, and a worker keeps its own
 share: a sample meets the same change on any number of workers. Each augmentation has a stream of its own, so that

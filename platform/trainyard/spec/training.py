@@ -1,5 +1,6 @@
 """The data, the length and manner of training, the resources and the objective of a job."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -55,6 +56,12 @@ class Objective(Section):
 
     metric: str = Field(description="A metric that the task reports.", examples=["val/accuracy"])
     mode: Mode = Field(description="Whether more or less of it is better.", examples=["max"])
+
+    def improves(self, value: float, on: float | None) -> bool:
+        """Whether a value is better than another, or than none yet. NaN and infinity never are; equals aren't."""
+        if not math.isfinite(value):
+            return False
+        return on is None or (value > on if self.mode == "max" else value < on)
 
 
 def _one_or_several(value: Any) -> str:

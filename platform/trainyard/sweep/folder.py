@@ -6,7 +6,7 @@
     journal.jsonl                        every event (the truth)
     study.db                             Optuna's study
     trials/00007/last.pt, best.pt        states of trials
-    tune/  crews/                        scratch space of Ray
+    tune/  crews/  ray.log               scratch space and messages of Ray
 """
 
 import itertools

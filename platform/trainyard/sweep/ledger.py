@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trainyard.spec.training import Objective
+from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.record import TrialRecord, replay
 from trainyard.sweep.study import Proposal, Study
@@ -42,11 +42,12 @@ class Ledger:
         study: Study,
         record: Listener,
         past: Sequence[Event],
-        objectives: Sequence[Objective],
+        job: Job,
         stop_after_failures: int,
         listeners: Sequence[Listener],
     ) -> None:
-        self.objectives = tuple(objectives)
+        self._job = job
+        self.objectives = job.objectives
         self.records = replay(past, self.objectives)
         self.ended: list[int] = []
         self.hopeless: str | None = None
@@ -87,7 +88,8 @@ class Ledger:
             return None
         fresh = TrialRecord(proposal.trial, proposal.values, self.objectives)
         record = self.records.setdefault(proposal.trial, fresh)
-        self._send(TrialStarted(trial=proposal.trial, values=record.values))
+        settings = self._job.with_values(record.values).values()
+        self._send(TrialStarted(trial=proposal.trial, values=record.values, settings=settings))
         return Assignment(trial=proposal.trial, values=dict(record.values), reported=record.epochs)
 
     def epoch(self, trial: int, epoch: int, metrics: Mapping[str, float]) -> None:

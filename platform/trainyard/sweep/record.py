@@ -33,8 +33,7 @@ class TrialRecord:
         self.epochs = event.epoch
         first = self.objectives[0]
         value = event.metrics.get(first.metric, math.nan)
-        sign = 1 if first.mode == "max" else -1
-        if math.isfinite(value) and (self.best_epoch is None or sign * value > sign * self.best_metrics[first.metric]):
+        if first.improves(value, on=self.best_metrics.get(first.metric)):
             self.best_epoch, self.best_metrics = event.epoch, event.metrics
         return True
 

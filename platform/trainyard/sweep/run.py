@@ -21,6 +21,7 @@ from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Ledger, Listener
 from trainyard.sweep.opening import opening
 from trainyard.sweep.plan import Node, Plan, make_plan
+from trainyard.sweep.ray_log import ray_logs_to
 from trainyard.sweep.record import TrialRecord, replay
 from trainyard.sweep.roster import Roster
 from trainyard.sweep.schedulers import build_scheduler, pauses_trials, remember
@@ -77,7 +78,7 @@ def run_sweep(
                 study=study,
                 record=recorder.send,
                 past=past,
-                objectives=sweep.job.objectives,
+                job=sweep.job,
                 stop_after_failures=sweep.space.search.stop_after_failures,
                 listeners=listeners,
             )
@@ -98,7 +99,7 @@ def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) 
         return "finished", ""
     data = share(sweep.dataset, sweep.job.data)
     searcher = LedgerSearcher(ledger, slots=None if pauses_trials(sweep.space) else plan.slots)
-    with _crews(sweep, plan, data) as mailboxes, _interruptible(searcher):
+    with ray_logs_to(sweep.folder.path / "ray.log"), _crews(sweep, plan, data) as mailboxes, _interruptible(searcher):
         roster = ray.remote(num_cpus=0, max_concurrency=1000)(Roster).remote(min(plan.slots, ledger.remaining))
         orders = SlotOrders(
             job=sweep.job,

@@ -69,7 +69,9 @@ class LedgerSearcher(DriverOnly, Searcher):
             self._hear(trial_id, result)
         if error or result is None:
             state: TrialState = "failed"
-            reason = f"its slot died {SLOT_DEATHS} times (killed, out of memory, or a crash in native code)"
+            reason = (
+                f"its slot died {SLOT_DEATHS} times (killed, out of memory, or a crash in native code): see ray.log"
+            )
         else:
             state, reason = result["trainyard/state"], result["trainyard/reason"]
         if state == "running":  # it did not end by itself, so the scheduler ended it

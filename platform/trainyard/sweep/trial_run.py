@@ -6,6 +6,7 @@ but was never heard of, train again in silence one that was heard of but is not 
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -162,8 +163,8 @@ class TrialRun:
 
 def is_best(history: list[dict[str, float]], objective: Objective) -> bool:
     """Whether the last epoch is the best so far; the first of equals is kept, and NaN is never best."""
-    values = [epoch.get(objective.metric, float("nan")) for epoch in history]
-    sign = 1 if objective.mode == "max" else -1
-    earlier = [sign * value for value in values[:-1] if value == value]
-    last = sign * values[-1]
-    return last == last and (not earlier or last > max(earlier))
+    best: float | None = None
+    for epoch in history[:-1]:
+        value = epoch.get(objective.metric, math.nan)
+        best = value if objective.improves(value, on=best) else best
+    return objective.improves(history[-1].get(objective.metric, math.nan), on=best)

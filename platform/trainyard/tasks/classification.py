@@ -60,7 +60,7 @@ class AccuracyMeter:
 
     def __init__(self, device: torch.device) -> None:
         self._right = torch.zeros((), dtype=torch.int64, device=device)
-        self._rows = torch.zeros((), dtype=torch.int64)
+        self._rows = torch.zeros_like(self._right)
 
     def reset(self) -> None:
         self._right.zero_()

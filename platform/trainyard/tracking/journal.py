@@ -36,7 +36,7 @@ class Journal:
         self.events, self._size = _mend(self._file)
 
     def append(self, event: Event) -> None:
-        """Write one event. Costs some 20 µs and waits for no other machine.
+        """Write one event. Costs 20 to 100 µs and waits for no other machine.
 
         Raises RunError when the disk takes no more; the file then ends with the event before.
         """

@@ -9,7 +9,7 @@ import torch
 
 from trainyard.errors import TrainyardError, TrialError
 
-_LIBRARIES = ("site-packages", "dist-packages", "importlib")
+_NOT_THE_USERS = ("site-packages", "dist-packages", "<frozen", str(Path(__file__).parent.parent))
 
 
 @contextmanager
@@ -20,9 +20,9 @@ def trial_errors(doing: str) -> Iterator[None]:
     except TrainyardError:
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrialError(f"{doing}: out of memory: {_first_line(error)} Use a smaller training.batch_size.") from error
+        raise TrialError(f"{doing}: out of memory: {_first_line(error)} (use a smaller training.batch_size)") from error
     except Exception as error:
-        raise TrialError(f"{doing}: {type(error).__name__}: {_first_line(error)} ({_where(error)})") from error
+        raise TrialError(f"{doing}: {type(error).__name__}: {_first_line(error)}{_where(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -30,10 +30,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """File and line of the innermost call that isn't a library's: the user's own code, if it was under way."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """File and line of the innermost call in the user's own code, in brackets; nothing if none of it was under way."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}:{error.lineno}"
-    own = [frame for frame in frames if not any(part in frame.filename for part in _LIBRARIES)]
-    frame = (own or frames)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"
+        return f" ({Path(error.filename).name}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not any(part in frame.filename for part in _NOT_THE_USERS)]
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""

@@ -82,7 +82,8 @@ class Learner:
             self.model.load_state_dict(state["model"])
             load_optimizer_state(self.optimizer, state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise RunError(f"the state doesn't fit model {self._name}: {error}") from error
+            reason = " ".join(str(error).split())
+            raise RunError(f"the state doesn't fit model {self._name}: {reason}") from error
         self.precision.load_state(state["precision"])
 
     def _images(self, batch: Batch) -> Tensor:

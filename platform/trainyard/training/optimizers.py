@@ -34,7 +34,7 @@ _ADAM, _ADAMW, _SGD = _eager(torch.optim.Adam), _eager(torch.optim.AdamW), _eage
 def build_optimizer(settings: spec.Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The job's optimizer over the parameters that are trained."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    # One kernel for all parameters; for six small tensors on a CPU 0.02 ms a step instead of 0.2.
+    # One kernel for all parameters; for six small tensors on a CPU 0.06 ms a step instead of 0.22.
     fused = trained[0].device.type in ("cpu", "cuda") and all(parameter.is_floating_point() for parameter in trained)
     optimizer = _build(settings, trained, fused=fused)
     for group in optimizer.param_groups:

@@ -8,20 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from trainyard.data.augment import Augmenter, EpochDraws, Share
-from trainyard.data.columns import Columns, row_count
+from trainyard.data.columns import Columns
 from trainyard.data.manifest import Manifest
-from trainyard.data.rows import evaluation_batches, steps_per_epoch, training_rows
 from trainyard.errors import Diverged
 from trainyard.spec.job import Job
 from trainyard.tasks.build import build_task
 from trainyard.training.checkpoint import copied_to_cpu
 from trainyard.training.early_stopping import EarlyStopping
 from trainyard.training.failures import trial_errors
-from trainyard.training.feed import Feed
 from trainyard.training.learner import Learner
 from trainyard.training.live import live_values
 from trainyard.training.member import Member
@@ -29,18 +25,15 @@ from trainyard.training.model import seeded_model
 from trainyard.training.optimizers import rate
 from trainyard.training.scores import Scores
 from trainyard.training.seeds import Stream, derived_seed, seeded
+from trainyard.training.splits import EvaluationSplit, TrainingSplit
 
-__all__ = ["Member", "Trial", "TrialData"]
+__all__ = ["ALONE", "Member", "Trial", "TrialData"]
 
 STEPS_BETWEEN_CHECKS = 50
 """Reading the loss waits for the GPU, so whether it has diverged is looked for every so many steps."""
 
 LARGEST_LOSS = 1e12
 """Beyond it a loss is as good as infinite, though float32 still holds it: Adam with lr=1e9 gets to 1e30 and stays."""
-
-EVALUATION_FACTOR = 4
-"""Batches of the evaluation are so much larger: without gradients they take less memory."""
-
 
 ALONE = Member()
 
@@ -66,28 +59,18 @@ class Trial:
         """directory: where the user's own model is looked for. DataError if the data doesn't fit the job."""
         self._job = job
         self._member = member
-        self._rows = row_count(data.train)
-        self._steps = steps_per_epoch(rows=self._rows, batch_size=job.training.batch_size)
-        self._evaluation_rows = evaluation_batches(
-            rows=row_count(data.evaluate),
-            size=EVALUATION_FACTOR * job.training.batch_size // member.workers,
-            rank=member.rank,
-            workers=member.workers,
-        )
-        self._image_size = data.train["image"].shape[2:]
-        self._train_feed = Feed(data.train, member.torch_device)
-        self._evaluation_feed = Feed(data.evaluate, member.torch_device)
-
         self._task = build_task(job, data.manifest, member.torch_device)
-        self._augmenter = Augmenter(job.augmentations, seed=job.training.seed)
-        few = next(self._train_feed.batches([np.arange(min(2, self._rows))]))
-        model = seeded_model(job, self._task, few, member=member, directory=directory)
-        self._learner = Learner(job, self._task, model, member=member, steps_per_epoch=self._steps)
-        self._train_scores = Scores("train", self._task.loss.active_weights, self._task.training_meter(), member)
-        self._evaluation_scores: Scores | None = None
+        self._training = TrainingSplit(job, data.train, task=self._task, member=member)
+        self._evaluation = EvaluationSplit(job, data.evaluate, member=member)
 
-        self.history: list[dict[str, float]] = []
+        model = seeded_model(job, self._task, self._training.few(), member=member, directory=directory)
+        self._learner = Learner(job, self._task, model, member=member, steps_per_epoch=self._training.steps)
+
+        self._training_scores = Scores("train", self._task.loss.active_weights, self._task.training_meter(), member)
+        self._evaluation_scores: Scores | None = None
         self._early_stopping = EarlyStopping.of(job)
+        self.history: list[dict[str, float]] = []
+        """The metrics of every finished epoch."""
 
     @property
     def finished_epochs(self) -> int:
@@ -105,7 +88,7 @@ class Trial:
         return self._early_stopping is not None and self._early_stopping.reason is not None
 
     def epoch(self) -> dict[str, float]:
-        """Train an epoch, evaluate, and return the metrics. Diverged if a loss is NaN or infinite."""
+        """Train an epoch, evaluate, and return the metrics. Diverged if a loss is NaN, infinite or as good as that."""
         epoch = self.finished_epochs + 1
         started = time.perf_counter()
         metrics = self._train(epoch)
@@ -121,45 +104,35 @@ class Trial:
         return dict(metrics)
 
     def _train(self, epoch: int) -> dict[str, float]:
-        rows, draws = self._rows_of(epoch), self._draws_of(epoch)
+        learner, scores, steps = self._learner, self._training_scores, self._training.steps
         seed = derived_seed(self._job.training.seed, Stream.STEPS, epoch, self._member.rank)
         with self._under_way(f"epoch {epoch}", seed):
-            self._learner.train()
-            self._train_scores.reset()
-            for step, batch in enumerate(self._train_feed.batches(rows)):
-                batch = self._task.augment(batch, draws, step)
-                output, terms = self._learner.step(batch, (epoch - 1) * self._steps + step)
-                self._train_scores.add(output, batch, terms)
-                if (step + 1) % STEPS_BETWEEN_CHECKS == 0 or step + 1 == self._steps:
-                    _require_sane(self._train_scores.loss(), f"by step {step + 1} of {self._steps} of epoch {epoch}")
-            self._learner.evaluate()
-            return self._train_scores.compute()
-
-    def _rows_of(self, epoch: int) -> np.ndarray:
-        """(steps, the worker's share of a batch)."""
-        training, member = self._job.training, self._member
-        place = {"rank": member.rank, "workers": member.workers}
-        return training_rows(rows=self._rows, batch_size=training.batch_size, epoch=epoch, seed=training.seed, **place)
-
-    def _draws_of(self, epoch: int) -> EpochDraws:
-        member, (height, width) = self._member, self._image_size
-        batch_size = self._job.training.batch_size
-        share = Share(steps=self._steps, batch_size=batch_size, rank=member.rank, workers=member.workers)
-        return self._augmenter.draw(epoch, share, height=height, width=width, device=member.torch_device)
+            learner.train()
+            scores.reset()
+            for step, batch in enumerate(self._training.batches(epoch), start=1):
+                output, terms = learner.step(batch, steps * (epoch - 1) + step - 1)
+                scores.add(output, batch, terms)
+                if step % STEPS_BETWEEN_CHECKS == 0 or step == steps:
+                    _require_sane(scores.loss(), f"by step {step} of {steps} of epoch {epoch}")
+            learner.evaluate()
+            return scores.compute()
 
     def evaluate(self) -> dict[str, float]:
         """The metrics of the evaluation split, every row counted once over all workers."""
         with self._under_way("evaluation", seed=0):
-            scores = self._evaluation_scores
-            if scores is None:
-                weights = self._task.loss.active_weights
-                scores = Scores("val", weights, self._task.evaluation_meter(), self._member)
-                self._evaluation_scores = scores
-            scores.reset()
-            for batch in self._evaluation_feed.batches(self._evaluation_rows):
+            scores = self._new_scores()
+            for batch in self._evaluation.batches():
                 output, terms = self._learner.answer(batch)
                 scores.add(output, batch, terms)
             return scores.compute()
+
+    def _new_scores(self) -> Scores:
+        """Of the evaluation: made when first needed, once the first epoch is trained, as metrics are slow to import."""
+        if self._evaluation_scores is None:
+            weights, meter = self._task.loss.active_weights, self._task.evaluation_meter()
+            self._evaluation_scores = Scores("val", weights, meter, self._member)
+        self._evaluation_scores.reset()
+        return self._evaluation_scores
 
     @contextmanager
     def _under_way(self, doing: str, seed: int) -> Iterator[None]:
@@ -189,7 +162,7 @@ class Trial:
 
     def live_values(self) -> dict[str, Any]:
         """The settings by path of the job, read back from the objects that work with them."""
-        return live_values(learner=self._learner, task=self._task, augmenter=self._augmenter)
+        return live_values(learner=self._learner, task=self._task, augmenter=self._training.augmenter)
 
     def close(self) -> None:
         """Let go of everything on the device. The trial can't be used afterwards."""

@@ -1,0 +1,133 @@
+"""`compare` and `ui`."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from trainyard.tracking.events import Event
+from trainyard.tracking.journal import Journal
+from trainyard.tracking.recorder import Recorder
+
+from .conftest import Answer
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """Answers everything with 200."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with one recorded sweep."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture
+def recorded(results: Path, events: list[Event]) -> Path:
+    if not (results / "mlflow.db").exists():
+        with Journal(results / "sweep" / "journal.jsonl") as journal:
+            recorder = Recorder(journal, f"sqlite:///{results}/mlflow.db", "job", grace=0.0)
+            recorder.start()
+            for event in events:
+                recorder.send(event)
+            recorder.close()
+    return results
+
+
+def test_compare_shows_the_best_first(recorded: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("compare", "sweep", "--results", str(recorded))
+
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert lines[0] == "sweep sweep finished: 4 trials (1 diverged, 1 failed, 1 finished, 1 pruned)"
+    assert [line.split()[:3] for line in lines[2:4]] == [["0", "finished", "0.9000"], ["3", "diverged", "0.5000"]]
+    assert "trial 3 diverged: the loss is NaN in epoch 2" in lines
+    assert lines[-3:] == ["Best: trial 0", "  optimizer.lr=0.1", "  model.dropout=0.0"]
+
+
+def test_compare_says_how_many_it_left_out(recorded: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("compare", "sweep", "--results", str(recorded), "--limit", "1")
+
+    assert "3 more; see them with --limit 4" in answer.out
+
+
+def test_compare_as_json(recorded: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("compare", "sweep", "--results", str(recorded), "--format", "json", "--limit", "2")
+
+    content = json.loads(answer.out)
+    assert [trial["trial"] for trial in content["trials"]] == [0, 3]
+
+
+def test_an_unknown_sweep_is_told(recorded: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("compare", "sweeep", "--results", str(recorded))
+
+    assert answer.code == 2
+    assert answer.err == f"There is no sweep sweeep at sqlite:///{recorded}/mlflow.db. Did you mean sweep?\n"
+
+
+@pytest.mark.parametrize("arguments", ["compare sweep", "ui"])
+def test_nothing_was_recorded_yet(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Answer]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    answer = cli(*arguments.split())
+
+    assert answer.code == 2
+    assert answer.err.startswith(f"{tmp_path}/results/mlflow.db: ")
+
+
+def test_ui_refuses_a_port_in_use_and_names_a_free_one(recorded: Path, cli: Callable[..., Answer]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answer = cli("ui", "--results", str(recorded), "--port", str(port))
+
+    assert answer.code == 2
+    assert answer.err.startswith(f"127.0.0.1:{port} can't be listened on: address already in use. Choose another: ")
+
+
+def test_ui_refuses_an_address_that_is_not_here(recorded: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("ui", "--results", str(recorded), "--host", "203.0.113.1")
+
+    assert answer.code == 2
+    assert answer.err.endswith("Choose another --port or --host.\n")
+
+
+def test_ui_becomes_the_server_of_mlflow(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Answer]
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, command: commands.append(command))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    answer = cli("ui", "--results", str(recorded), "--port", str(port))
+
+    assert answer.out.startswith(f"MLflow UI at http://127.0.0.1:{port} ")
+    (command,) = commands
+    assert command[1:6] == ["-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{recorded}/mlflow.db"]
+    assert command[-2:] == ["--default-artifact-root", f"file://{recorded}/artifacts"]
+
+
+def test_ui_names_a_server_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Answer]
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        answer = cli("ui")
+        server.shutdown()
+
+    assert answer == Answer(0, f"MLflow runs at http://127.0.0.1:{server.server_port}\n", "")
