@@ -31,6 +31,8 @@ class CountingWorkers:
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         if "start" in values:
             raise values["start"]
+        if state == b"damaged":
+            raise TrialError("the state of a trial is damaged")
         self.history = [] if state is None else json.loads(state)
         return Started(history=tuple(self.history), live={"optimizer.lr": 0.1}, done=self._done())
 
@@ -114,6 +116,13 @@ def test_a_trial_that_was_at_its_end_but_never_told_ends_without_training(digits
     results = all_results(begin(digits_job, folder, workers, reported=4))
     assert [(result.epoch, result.state, result.metrics) for result in results] == [(4, "finished", {})]
     assert workers.trained == []
+
+
+def test_a_damaged_state_costs_its_epochs_and_not_the_trial(digits_job: Job, folder: TrialFolder) -> None:
+    folder.save_last(b"damaged")
+    workers = CountingWorkers()
+    assert [result.epoch for result in all_results(begin(digits_job, folder, workers, reported=2))] == [3, 4]
+    assert workers.trained == [1, 2, 3, 4]
 
 
 def test_a_lost_crew_goes_on_from_the_last_checkpoint(digits_job: Job, folder: TrialFolder) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from trainyard.data.columns import TrialData
 from trainyard.data.manifest import ImageFacts, Manifest, SplitFacts
 from trainyard.spec.job import Job
-from trainyard.training.trial import TrialData
 
 CLASSES = 6
 TRAIN_ROWS, EVALUATE_ROWS = 150, 45

@@ -15,9 +15,10 @@ import torch._dynamo  # DistributedDataParallel needs it: imported once, before 
 import torch.distributed as dist
 import torch.multiprocessing
 
+from trainyard.data.columns import TrialData
 from trainyard.spec.job import Job
 from trainyard.training import learner
-from trainyard.training.trial import Member, Trial, TrialData
+from trainyard.training.trial import Member, Trial
 from trainyard.training.workers import Replicas
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from trainyard.data.manifest import ImageFacts, Manifest, SplitFacts
 from trainyard.spec.job import Job
-from trainyard.training.trial import Trial, TrialData
+from trainyard.data.columns import TrialData
+from trainyard.training.trial import Trial
 
 columns = {"image": np.zeros((32, 1, 8, 8), np.uint8), "label": np.arange(32) % 4}
 split = SplitFacts(rows=32, files=(), class_counts=(8,) * 4, fingerprint="")

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from trainyard.data.columns import TrialData
 from trainyard.errors import RunError
 from trainyard.spec.job import Job
 from trainyard.training import checkpoint
-from trainyard.training.trial import Trial, TrialData
+from trainyard.training.trial import Trial
 
 MakeJob = Callable[..., Job]
 SECTIONS = {"augmentations": {"rotate": {"degrees": 20}}, "schedule": {"name": "one_cycle"}}

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from trainyard.data.columns import TrialData
 from trainyard.errors import DataError, Diverged, TrialError
 from trainyard.spec.job import Job
-from trainyard.training.trial import Trial, TrialData
+from trainyard.training.trial import Trial
 
 MakeJob = Callable[..., Job]
 AUGMENTATIONS = {"rotate": {"degrees": 20}, "horizontal_flip": {}, "noise": {"std": 0.05}}

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from trainyard.data.columns import TrialData
 from trainyard.spec.job import Job
-from trainyard.training.trial import Trial, TrialData
+from trainyard.training.trial import Trial
 
 SECTIONS: dict[str, Any] = {
     "model": {"name": "cnn", "channels": [8, 16], "padding": "same", "dropout": 0.0},

@@ -115,5 +115,9 @@ def _serve(uri: str, host: str, port: int) -> None:
     command += ["--host", host, "--port", str(port)]
     # One process: each takes seconds to start, and serves one person well.
     command += ["--workers", "1", *(["--default-artifact-root", artifacts] if artifacts else [])]
+    command += ["--uvicorn-opts", "--log-level=warning --lifespan=off"]
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    # Jobs of its own that MLflow would run (scoring, archiving of traces): we have none, they cost a process each.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.execv(sys.executable, command)

@@ -154,7 +154,7 @@ def run(request: Request, *, address: str | None, cpus: int | None, output: str)
                 state, reason = carry_out(request, parts, cluster, display_of(request, output, progress))
             finally:
                 recorded = has_records(parts.folder)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter by Ray's own handler of SIGTERM, while Ray starts
         state, reason = "interrupted", "stopped by a signal"
     except TrackingError as error:  # all is done and in the journal, only MLflow does not know it yet
         state, reason, undelivered = progress.state, progress.reason, error
@@ -177,7 +177,10 @@ def _check_fits(request: Request, cpus: int) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM, by which batch systems end a job, is taken as Ctrl-C is: what was recorded can be resumed."""
+    """SIGTERM, by which batch systems end a job, is taken as Ctrl-C is: what was recorded can be resumed.
+
+    To be entered again when Ray has started, which puts a handler of its own there.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -197,7 +200,7 @@ def _sweep(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
     from trainyard.cluster.session import connected
 
     assert request.space is not None
-    with display, connected(**cluster) as nodes:
+    with display, connected(**cluster) as nodes, _terminable():
         # Not before Ray is up: its processes start meanwhile, and this is most of what the driver has to load.
         from trainyard.sweep.run import Sweep, run_sweep
 
@@ -225,6 +228,7 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
         # A single worker trains in this process, and needs no Ray.
         if request.job.resources.workers > 1:
             make_plan(request.job, ONE_TRIAL, stack.enter_context(connected(**cluster)))
+            stack.enter_context(_terminable())
         record = run_training(training, listeners=[display.take])
     return ("finished" if record.state == "finished" else "failed"), record.reason
 

@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ray
 
-from trainyard.data.columns import Columns
+from trainyard.data.columns import Columns, TrialData
 from trainyard.data.dataset import Dataset
 from trainyard.data.decode import decode_split
 from trainyard.data.manifest import Manifest
 from trainyard.spec.training import DataSettings
-
-if TYPE_CHECKING:
-    from trainyard.training.trial import TrialData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +20,8 @@ class SharedData:
     train: "ray.ObjectRef[Columns]"
     evaluate: "ray.ObjectRef[Columns]"
 
-    def read(self) -> "TrialData":
+    def read(self) -> TrialData:
         """The columns, as read-only views of the node's shared memory. Waits until they are decoded."""
-        from trainyard.training.trial import TrialData
-
         train, evaluate = ray.get([self.train, self.evaluate])
         return TrialData(manifest=self.manifest, train=train, evaluate=evaluate)
 

@@ -26,8 +26,8 @@ class Population(PopulationBasedTraining):
         super().__init__(
             **common,
             perturbation_interval=settings.interval,
-            # All trials reach an exchange before it is made. Otherwise one that starts first, or trains faster, is at its
-            # end before another has a result to compare with.
+            # All trials reach an exchange before it is made. Otherwise one that starts first, or trains faster, is at
+            # its end before another has a result to compare with.
             synch=True,
             quantile_fraction=settings.quantile,
             custom_explore_fn=lambda config: config,

@@ -116,10 +116,11 @@ def _workers(training: Training) -> Iterator[Workers]:
 def _solo(training: Training) -> Workers:
     import torch
 
+    from trainyard.data.columns import TrialData
     from trainyard.data.decode import decode_split
     from trainyard.sweep.worker import Worker
     from trainyard.sweep.workers import SoloWorkers
-    from trainyard.training.trial import Member, TrialData
+    from trainyard.training.trial import Member
 
     def read() -> TrialData:
         data, dataset = training.job.data, training.dataset

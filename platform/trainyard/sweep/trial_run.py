@@ -125,10 +125,19 @@ class TrialRun:
                 self._guarded(lambda: self._restore(self._folder.last_state()))
 
     def _restore(self, state: bytes | None) -> None:
-        started: Started = self._workers.start(self._assignment.values, state)
+        started = self._start(state)
         self._history = list(started.history)
         self._live = started.live
         self._done = started.done
+
+    def _start(self, state: bytes | None) -> Started:
+        try:
+            return self._workers.start(self._assignment.values, state)
+        except TrialError:
+            if state is None:
+                raise
+            # A state that is damaged, or of another model, costs its epochs and not the trial.
+            return self._workers.start(self._assignment.values, None)
 
     def _train_epoch(self) -> None:
         epoch = self._workers.epoch()

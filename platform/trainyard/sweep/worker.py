@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainyard.data.columns import TrialData
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import EpochDone, Started
 from trainyard.training import checkpoint
-from trainyard.training.trial import Member, Trial, TrialData
+from trainyard.training.trial import Member, Trial
 
 
 class Worker:

@@ -88,7 +88,7 @@ class _EndsTrial:
 
 
 def release(error: BaseException) -> None:
-    """Drop the frames of an error and of its causes: they keep a failed step's tensors alive (ray-project/ray#30414)."""
+    """Drop the frames of an error and its causes, which keep a failed step's tensors alive (ray-project/ray#30414)."""
     cause: BaseException | None = error
     while cause is not None:
         traceback.clear_frames(cause.__traceback__)

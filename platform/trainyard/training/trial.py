@@ -4,14 +4,12 @@ import gc
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainyard.data.columns import Columns
-from trainyard.data.manifest import Manifest
+from trainyard.data.columns import TrialData
 from trainyard.errors import Diverged
 from trainyard.spec.job import Job
 from trainyard.tasks.build import build_task
@@ -27,7 +25,7 @@ from trainyard.training.scores import Scores
 from trainyard.training.seeds import Stream, derived_seed, seeded
 from trainyard.training.splits import EvaluationSplit, TrainingSplit
 
-__all__ = ["ALONE", "Member", "Trial", "TrialData"]
+__all__ = ["ALONE", "Member", "Trial"]
 
 STEPS_BETWEEN_CHECKS = 50
 """Reading the loss waits for the GPU, so whether it has diverged is looked for every so many steps."""
@@ -36,15 +34,6 @@ LARGEST_LOSS = 1e12
 """Beyond it a loss is as good as infinite, though float32 still holds it: Adam with lr=1e9 gets to 1e30 and stays."""
 
 ALONE = Member()
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialData:
-    """The decoded splits of a job, and the manifest of their data set."""
-
-    manifest: Manifest
-    train: Columns
-    evaluate: Columns
 
 
 class Trial:
