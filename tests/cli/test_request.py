@@ -90,13 +90,19 @@ def test_what_differs_from_the_saved_sweep_is_named(saved: str) -> None:
     ]
 
 
+def test_a_sweep_may_go_on_with_more_trials(saved: str) -> None:
+    request = resumed_sweep(None, 9, saved, RESULTS)
+    assert request.space is not None
+    assert request.space.search.trials == 9
+
+
 def test_overrides_alone_are_held_against_the_saved_sweep(saved: str) -> None:
     with pytest.raises(SpecError) as caught:
-        resumed_sweep(["training.seed=1"], 6, saved, RESULTS)
+        resumed_sweep(["training.seed=1"], 4, saved, RESULTS)
 
     assert str(caught.value).splitlines() == [
         "--resume old: training.seed must stay 0, got 1. Leave it as it was, or start anew.",
-        "--resume old: search.trials must stay 5, got 6. Leave it as it was, or start anew.",
+        "--resume old: search.trials must stay 5, got 4. Leave it as it was, or start anew.",
         "2 problems. Nothing was started.",
     ]
 

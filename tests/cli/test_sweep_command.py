@@ -15,6 +15,7 @@ FILES = ["jobs/digits_cnn.yaml", "search_spaces/learning_rate.yaml"]
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(600)
 def test_a_sweep_that_is_interrupted_is_resumed_to_its_end(place: Path) -> None:
     sweep = subprocess.Popen(
         [*COMMAND, "sweep", *FILES, "--trials", "4", "training.epochs=3", "search.scheduler=none", "--name", "tried"],

@@ -29,7 +29,8 @@ def _closing(request: Request, progress: Progress, rows: Sequence[Row]) -> list[
     best = rows[0] if rows and rows[0].best_epoch is not None else None
     if best is not None:
         reached = ", ".join(f"{metric}={number(best.objectives[metric])}" for metric, _ in progress.objectives)
-        lines.append(f"Best: trial {best.trial}, {reached} at epoch {best.best_epoch}")
+        trial = "" if request.space is None else f"trial {best.trial}, "
+        lines.append(f"Best: {trial}{reached} at epoch {best.best_epoch}")
         lines += [f"  {override}" for override in as_overrides(best.values)]
         lines.append("")
     where = results_option(request.results)

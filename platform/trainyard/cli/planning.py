@@ -1,7 +1,6 @@
 """What `plan` plans for, and how it says it."""
 
 import os
-from itertools import islice
 
 from trainyard.cli.address import check_address
 from trainyard.cli.machine import cpus_here, gpus_here
@@ -9,7 +8,6 @@ from trainyard.cli.printing import counted
 from trainyard.errors import UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.grid import grid
 from trainyard.sweep.plan import Node, Plan
 
 
@@ -28,14 +26,6 @@ def nodes_of(address: str | None, cpus: int | None, gpus: int | None) -> tuple[l
             return list(nodes), f"the cluster at {address}"
     node = {"CPU": float(cpus or cpus_here()), "GPU": float(gpus_here() if gpus is None else gpus)}
     return [node], "one machine" if imagined else "this machine"
-
-
-def planned_trials(job: Job, space: Space) -> int:
-    """As many as wanted, or as a grid has points."""
-    search = space.search
-    if search.sampler.name != "grid":
-        return search.trials
-    return min(search.trials, len(search.start_from) + sum(1 for _ in islice(grid(space, job), search.trials)))
 
 
 def plan_lines(plan: Plan, job: Job, space: Space, where: str) -> list[str]:

@@ -1,6 +1,5 @@
 """What was asked for on the command line: a sweep or a training, new or to go on, with its specs checked."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,11 +49,16 @@ def new_sweep(arguments: Sequence[str] | None, trials: int | None, name: str | N
 
 
 def resumed_sweep(arguments: Sequence[str] | None, trials: int | None, name: str, results: Path) -> Request:
-    """The sweep as it was saved. SpecError where the arguments say otherwise: half of its trials ran already."""
+    """The sweep as it was saved, with more trials if so many are asked for.
+
+    SpecError where the arguments say otherwise: half of its trials ran already.
+    """
     folder = SweepFolder.resume(results, name)
-    if not (folder.path / "space.yaml").is_file():
+    job, space = folder.job(), folder.space()
+    if space is None:
         raise UsageError(f"{name} is a single training. Go on with it by `trainyard train --resume {name}`.")
-    job, space = folder.specs()
+    if trials is not None and trials > space.search.trials:
+        space = _with_trials(space, trials)
     files, overrides = split(arguments)
     files = files or [folder.path / "job.yaml", folder.path / "space.yaml"]
     job_file, space_file, overrides = job_and_space([*map(str, files), *overrides], "sweep")
@@ -75,19 +79,22 @@ def new_training(arguments: Sequence[str] | None, name: str | None, results: Pat
 def resumed_training(arguments: Sequence[str] | None, name: str, results: Path) -> Request:
     """The training as it was saved. SpecError where the arguments say otherwise."""
     folder = SweepFolder.resume(results, name)
-    if (folder.path / "space.yaml").is_file():
+    if folder.space() is not None:
         raise UsageError(f"{name} is a sweep. Go on with it by `trainyard sweep --resume {name}`.")
     file, overrides = one_job(arguments)
-    origin = json.loads((folder.path / "origin.json").read_text())
-    saved = load_job(folder.path / "job.yaml")
-    _refuse_changes(name, _settings(saved), _settings(load_job(file or folder.path / "job.yaml", overrides)))
-    job = Job.from_dict(saved.to_dict(), directory=Path(origin["job_directory"]))
+    job = folder.job()
+    _refuse_changes(name, _settings(job), _settings(load_job(file or folder.path / "job.yaml", overrides)))
     return Request(job=job, space=None, name=name, results=results, folder=folder)
 
 
 def default_name(job: Job) -> str:
     """`<job>-<YYYYmmdd-HHMMSS>`, within the 63 characters of a name."""
     return f"{job.name[:47]}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _with_trials(space: Space, trials: int) -> Space:
+    settings = space.to_dict()
+    return Space.from_dict({**settings, "search": {**settings["search"], "trials": trials}})
 
 
 def _settings(job: Job, space: Space | None = None) -> dict[str, Any]:

@@ -19,18 +19,13 @@ from trainyard.cli.request import Request
 from trainyard.data.dataset import Dataset
 from trainyard.errors import DataError, RunError, TrackingError, UsageError
 from trainyard.spec.job import Job
-from trainyard.spec.space import Space
 from trainyard.sweep.folder import SweepFolder
-from trainyard.sweep.plan import Plan, make_plan
+from trainyard.sweep.plan import Plan, trials_that_fit
 from trainyard.tracking.compare import sweep_exists
 from trainyard.tracking.events import Event
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.uri import check_reachable, masked, tracking_uri
 
-ONE_TRIAL = Space.from_dict(
-    {"parameters": {"training.seed": {"type": "int", "low": 0, "high": 1}}, "search": {"trials": 1}}
-)
-"""A training is planned as a sweep of one trial: a crew that does not fit is refused, not waited for."""
 INTERRUPTED = 130
 """What a shell says of a program that SIGINT ended."""
 
@@ -64,6 +59,8 @@ def opened(request: Request) -> Iterator[Opened]:
     uri = tracking_uri(request.results)
     check_reachable(uri)
     if request.folder is not None:
+        if request.space is not None and request.space != request.folder.space():
+            request.folder.grow(request.space)
         yield Opened(dataset=dataset, folder=request.folder, tracking_uri=uri, past=_past(request.folder))
         return
     _check_name(request, uri)
@@ -172,7 +169,7 @@ def _check_fits(request: Request, cpus: int) -> None:
     gpus = gpus_here() if resources.gpus_per_worker else 0
     # GPUs of another make only Ray can find.
     if not alone and (gpus or not resources.gpus_per_worker):
-        make_plan(request.job, request.space or ONE_TRIAL, [{"CPU": cpus, "GPU": gpus}])
+        trials_that_fit(request.job, [{"CPU": cpus, "GPU": gpus}])
 
 
 @contextlib.contextmanager
@@ -211,6 +208,7 @@ def _sweep(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
                 dataset=parts.dataset,
                 folder=parts.folder,
                 tracking_uri=parts.tracking_uri,
+                resume_command=request.resume_command,
             ),
             nodes,
             listeners=[display.take],
@@ -223,11 +221,17 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
     from trainyard.cluster.session import connected
     from trainyard.sweep.train import Training, run_training
 
-    training = Training(job=request.job, dataset=parts.dataset, folder=parts.folder, tracking_uri=parts.tracking_uri)
+    training = Training(
+        job=request.job,
+        dataset=parts.dataset,
+        folder=parts.folder,
+        tracking_uri=parts.tracking_uri,
+        resume_command=request.resume_command,
+    )
     with display, contextlib.ExitStack() as stack:
         # A single worker trains in this process, and needs no Ray.
         if request.job.resources.workers > 1:
-            make_plan(request.job, ONE_TRIAL, stack.enter_context(connected(**cluster)))
+            trials_that_fit(request.job, stack.enter_context(connected(**cluster)))
             stack.enter_context(_terminable())
         record = run_training(training, listeners=[display.take])
     return ("finished" if record.state == "finished" else "failed"), record.reason

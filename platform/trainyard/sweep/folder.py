@@ -12,14 +12,14 @@
 import itertools
 import json
 import re
-from collections.abc import Sequence
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from trainyard.errors import Problem, SpecError, UsageError
 from trainyard.spec.job import Job
-from trainyard.spec.load import load
+from trainyard.spec.load import load_job, load_space
 from trainyard.spec.space import Space
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -54,16 +54,20 @@ class SweepFolder:
         folder = cls(path=_place(results, name))
         if folder.path.exists():
             raise UsageError(
-                f"{folder.path}: the name {name} is taken. Go on with that sweep by `trainyard sweep --resume {name}`, "
-                "or give this one another --name."
+                f"{folder.path}: the name {name} is taken. Go on with what is there by --resume {name}, or give this "
+                "one another --name."
             )
+        made = False
         try:
             folder.path.mkdir(parents=True)
+            made = True
             (folder.path / "job.yaml").write_text(job.to_yaml())
             if space is not None:
                 (folder.path / "space.yaml").write_text(space.to_yaml())
             (folder.path / "origin.json").write_text(json.dumps({"job_directory": str(job.directory.resolve())}))
         except OSError as error:
+            if made:
+                shutil.rmtree(folder.path, ignore_errors=True)
             raise UsageError(
                 f"{folder.path}: can't be written ({error.strerror}). Choose another folder with --results."
             ) from error
@@ -79,12 +83,22 @@ class SweepFolder:
             raise UsageError(f"{results}: no sweep {name} to resume. {there}")
         return folder
 
-    def specs(self, overrides: Sequence[str] = ()) -> tuple[Job, Space]:
-        """The job and space that the sweep was started with."""
-        job, space = load(self.path / "job.yaml", self.path / "space.yaml", overrides)
-        assert space is not None
+    def job(self) -> Job:
+        """The job that was started, with the directory that it came from."""
         origin = json.loads((self.path / "origin.json").read_text())
-        return Job.from_dict(job.to_dict(), directory=Path(origin["job_directory"])), space
+        saved = load_job(self.path / "job.yaml")
+        return Job.from_dict(saved.to_dict(), directory=Path(origin["job_directory"]))
+
+    def space(self) -> Space | None:
+        """The space that was searched; None for a single training."""
+        path = self.path / "space.yaml"
+        return load_space(path) if path.is_file() else None
+
+    def grow(self, space: Space) -> None:
+        """Keep a space that differs from the saved one by more trials."""
+        aside = self.path / ".space.yaml"
+        aside.write_text(space.to_yaml())
+        aside.replace(self.path / "space.yaml")
 
 
 def _place(results: Path, name: str) -> Path:

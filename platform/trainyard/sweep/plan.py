@@ -9,6 +9,7 @@ from trainyard.errors import InfeasibleError
 from trainyard.spec.job import Job
 from trainyard.spec.search import Asha, Hyperband, Pbt
 from trainyard.spec.space import Space
+from trainyard.sweep.grid import trial_count
 
 Node = Mapping[str, float]
 """One node's resources, as Ray counts them: {"CPU": 16, "GPU": 1}."""
@@ -61,17 +62,20 @@ class Plan:
         }
 
 
-def make_plan(job: Job, space: Space, nodes: Sequence[Node], *, trials: int | None = None) -> Plan:
-    """Fit the sweep of `space` for `job` onto `nodes`; InfeasibleError where not even one trial fits.
-
-    trials: how many there will be, where that is known to be fewer than asked for (a grid's points).
-    """
-    trials = space.search.trials if trials is None else trials
+def trials_that_fit(job: Job, nodes: Sequence[Node]) -> int:
+    """How many trials of the job `nodes` can train at a time; InfeasibleError where it is not even one."""
     resources = job.resources
-    places = [_places(node, resources.cpus_per_worker, resources.gpus_per_worker) for node in nodes]
-    fits = sum(places) // resources.workers if resources.workers > 1 else sum(places)
-    if fits == 0:
-        raise InfeasibleError(_too_small(job, nodes, sum(places)))
+    places = sum(_places(node, resources.cpus_per_worker, resources.gpus_per_worker) for node in nodes)
+    if places < resources.workers:
+        raise InfeasibleError(_too_small(job, nodes, places))
+    return places // resources.workers
+
+
+def make_plan(job: Job, space: Space, nodes: Sequence[Node]) -> Plan:
+    """Fit the sweep of `space` for `job` onto `nodes`; InfeasibleError where not even one trial fits."""
+    resources = job.resources
+    trials = trial_count(space, job)
+    fits = trials_that_fit(job, nodes)
     slots = min(fits, trials, space.search.max_concurrent or fits)
     if isinstance(space.search.scheduler, Pbt | Hyperband) and resources.workers > 1 and trials > slots:
         raise InfeasibleError(

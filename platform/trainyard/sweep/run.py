@@ -47,13 +47,14 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Everything that was asked for, checked."""
+    """Everything that was asked for, checked. resume_command: what goes on with the sweep after an interruption."""
 
     job: Job
     space: Space
     dataset: Dataset
     folder: SweepFolder
     tracking_uri: str
+    resume_command: str = ""
 
 
 def run_sweep(
@@ -71,7 +72,7 @@ def run_sweep(
     with Journal(sweep.folder.journal) as journal:
         past = Journal.read(sweep.folder.journal)
         study = Study(sweep.folder.study, name=sweep.folder.name, job=sweep.job, space=sweep.space)
-        plan = make_plan(sweep.job, sweep.space, nodes, trials=study.total)
+        plan = make_plan(sweep.job, sweep.space, nodes)
         on_plan(plan)
         with _recording(sweep, journal) as recorder:
             ledger = Ledger(
@@ -198,9 +199,7 @@ def _past_epochs(past: Sequence[Event], job: Job) -> Iterator[tuple[TrialRecord,
 
 @contextlib.contextmanager
 def _recording(sweep: Sweep, journal: Journal) -> Iterator[Recorder]:
-    recorder = Recorder(
-        journal, sweep.tracking_uri, sweep.job.name, deliver_with=f"trainyard sweep --resume {sweep.folder.name}"
-    )
+    recorder = Recorder(journal, sweep.tracking_uri, sweep.job.name, deliver_with=sweep.resume_command)
     recorder.start()
     try:
         yield recorder

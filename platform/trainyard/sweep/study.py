@@ -19,9 +19,8 @@ from sqlalchemy import event
 from trainyard.errors import RunError
 from trainyard.spec.dimension import Dimension
 from trainyard.spec.job import Job
-from trainyard.spec.search import Grid
 from trainyard.spec.space import Space
-from trainyard.sweep.grid import grid
+from trainyard.sweep.grid import fixed_points, trial_count
 from trainyard.sweep.samplers import build_sampler, wants_all_dimensions
 
 STATES = {
@@ -55,7 +54,8 @@ class Study:
         # After a resume the sampler's generator must not repeat its first proposals: the seed moves on with the trials.
         self._study.sampler = build_sampler(space.search.sampler, seed=space.search.seed + asked)
         self._live: dict[int, Trial] = {}
-        self._points = self._fixed_points()
+        self._points = [_all_stored(point) for point in fixed_points(space, job)]
+        self._total = trial_count(space, job)
         self._asked = asked
 
     def _open(self, name: str) -> optuna.Study:
@@ -74,18 +74,10 @@ class Study:
         except Exception as error:  # SQLAlchemy's errors are many
             raise RunError(f"{self._path}: the study could not be opened: {error}") from error
 
-    def _fixed_points(self) -> list[dict[str, Any]]:
-        search = self._space.search
-        points = [self._space.dims_from(point) for point in search.start_from]
-        if isinstance(search.sampler, Grid):
-            points += [point for point in grid(self._space, self._job) if point not in points]
-        return [{name: _stored(value) for name, value in point.items()} for point in points]
-
     @property
     def total(self) -> int:
         """How many trials the sweep will have in all: as many as wanted, or as the grid has points."""
-        search = self._space.search
-        return min(search.trials, len(self._points)) if isinstance(search.sampler, Grid) else search.trials
+        return self._total
 
     def ask(self) -> Proposal | None:
         """The next proposal; None when all have been handed out."""
@@ -150,6 +142,10 @@ def _suggest(trial: Trial, dim: Dimension) -> Any:
     if dim.kind == "int":
         return trial.suggest_int(dim.name, int(dim.low), int(dim.high), step=int(dim.step or 1), log=dim.log)
     return trial.suggest_float(dim.name, dim.low, dim.high, step=dim.step, log=dim.log)
+
+
+def _all_stored(point: dict[str, Any]) -> dict[str, Any]:
+    return {name: _stored(value) for name, value in point.items()}
 
 
 def _stored(choice: Any) -> Any:

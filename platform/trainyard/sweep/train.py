@@ -30,6 +30,7 @@ class Training:
     dataset: Dataset
     folder: SweepFolder
     tracking_uri: str
+    resume_command: str = ""
 
 
 def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> TrialRecord:
@@ -85,7 +86,7 @@ def _recording(training: Training, journal: Journal) -> Iterator[Recorder]:
         training.tracking_uri,
         training.job.name,
         standalone=True,
-        deliver_with=f"trainyard train --resume {training.folder.name}",
+        deliver_with=training.resume_command,
     )
     recorder.start()
     try:
