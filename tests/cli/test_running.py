@@ -95,7 +95,7 @@ def test_a_name_that_is_taken(place: Path, cli: Callable[..., Answer]) -> None:
     answer = cli("sweep", *FILES, "--name", "new")
 
     assert answer.code == 2
-    assert "the name new is taken. Go on with that sweep by `trainyard sweep --resume new`" in answer.err
+    assert "the name new is taken. Go on with what is there by --resume new" in answer.err
     assert list((RESULTS / "new").iterdir()) == []
 
 
