@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 import pytest
 
+from trainyard.errors import RunError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.grid import grid
@@ -116,6 +117,12 @@ def test_a_trial_that_diverged_before_its_first_epoch_is_told_fail(tmp_path: Pat
     study.ask()
     study.tell(0, "diverged", None)
     assert stored(tmp_path / "study.db")[0].state.name == "FAIL"
+
+
+def test_a_file_that_is_no_study_is_an_error_that_names_it(tmp_path: Path, digits_job: Job) -> None:
+    (tmp_path / "study.db").write_bytes(b"no database" * 100)
+    with pytest.raises(RunError, match=r"study\.db: Optuna's study can't be read or written \(.*not a database\)"):
+        open_study(tmp_path, digits_job, space(LR))
 
 
 def test_nan_is_never_told(tmp_path: Path, digits_job: Job) -> None:

@@ -9,7 +9,7 @@ import pytest
 from trainyard.errors import Diverged, TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment, EpochDone, Started
-from trainyard.sweep.checkpoints import TrialFolder
+from trainyard.sweep.checkpoints import TrialFolder, write
 from trainyard.sweep.trial_run import LOSS_LIMIT, Result, TrialRun, is_best
 from trainyard.sweep.workers import CrewLost
 
@@ -26,7 +26,6 @@ class CountingWorkers:
         self.events = events or {}
         self.trained: list[int] = []
         self.history: list[dict[str, float]] = []
-        self.stopped = 0
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         if "start" in values:
@@ -49,8 +48,11 @@ class CountingWorkers:
     def state(self) -> bytes:
         return json.dumps(self.history).encode()
 
+    def save(self, path: Path) -> None:
+        write(path, self.state())
+
     def stop(self) -> None:
-        self.stopped += 1
+        self.history = []
 
     def _done(self) -> str | None:
         return "all epochs" if len(self.history) == EPOCHS else None
@@ -103,7 +105,7 @@ def test_epochs_heard_of_before_a_loss_are_trained_again_in_silence(digits_job: 
 
 
 def test_epochs_in_the_checkpoint_that_were_never_heard_of_are_reported(digits_job: Job, folder: TrialFolder) -> None:
-    folder.save_last(json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}, {"val/accuracy": 3.0}]).encode())
+    write(folder.last, json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}, {"val/accuracy": 3.0}]).encode())
     workers = CountingWorkers()
     results = all_results(begin(digits_job, folder, workers, reported=1))
     assert [(result.epoch, result.metrics["val/accuracy"]) for result in results] == [(2, 2.0), (3, 3.0), (4, 4.0)]
@@ -111,7 +113,7 @@ def test_epochs_in_the_checkpoint_that_were_never_heard_of_are_reported(digits_j
 
 
 def test_a_trial_that_was_at_its_end_but_never_told_ends_without_training(digits_job: Job, folder: TrialFolder) -> None:
-    folder.save_last(json.dumps([{"val/accuracy": float(epoch)} for epoch in (1, 2, 3, 4)]).encode())
+    write(folder.last, json.dumps([{"val/accuracy": float(epoch)} for epoch in (1, 2, 3, 4)]).encode())
     workers = CountingWorkers()
     results = all_results(begin(digits_job, folder, workers, reported=4))
     assert [(result.epoch, result.state, result.metrics) for result in results] == [(4, "finished", {})]
@@ -119,7 +121,7 @@ def test_a_trial_that_was_at_its_end_but_never_told_ends_without_training(digits
 
 
 def test_a_damaged_state_costs_its_epochs_and_not_the_trial(digits_job: Job, folder: TrialFolder) -> None:
-    folder.save_last(b"damaged")
+    write(folder.last, b"damaged")
     workers = CountingWorkers()
     assert [result.epoch for result in all_results(begin(digits_job, folder, workers, reported=2))] == [3, 4]
     assert workers.trained == [1, 2, 3, 4]
@@ -169,12 +171,6 @@ def test_what_a_trial_raises_is_its_last_result(
 def test_a_model_that_raises_when_it_is_built_is_a_failed_trial(digits_job: Job, folder: TrialFolder) -> None:
     run = begin(digits_job, folder, CountingWorkers(), start=TrialError("ValueError: no such layer (nets.py:3)"))
     assert run.next_result().reason == "ValueError: no such layer (nets.py:3)"
-
-
-def test_the_workers_are_free_after_the_end(digits_job: Job, folder: TrialFolder) -> None:
-    workers = CountingWorkers()
-    all_results(begin(digits_job, folder, workers))
-    assert workers.stopped == 1
 
 
 def test_the_state_to_go_on_from_goes_with_the_end_and_the_best_stays(

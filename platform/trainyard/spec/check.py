@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from trainyard.errors import Problem, SpecError
 from trainyard.spec.check_points import point_flaws, start_flaws
-from trainyard.spec.distributions import Categorical, Float, Int, Simplex
+from trainyard.spec.check_search import search_flaws
+from trainyard.spec.distributions import Float, Simplex
 from trainyard.spec.fields import paths_of, put, takes_only_whole_numbers
 from trainyard.spec.job import Job
-from trainyard.spec.search import Asha, CmaEs, Grid, Median, NoScheduler, Pbt
 from trainyard.spec.section import Flaw, Path
 from trainyard.spec.source import COMMAND_LINE
 from trainyard.spec.space import Space
@@ -21,9 +21,6 @@ _FIXED = {
 }
 """Sections that no space can vary, and why."""
 
-_FIXED_IN_A_TRIAL = ("model.", "training.epochs", "training.batch_size", "optimizer.name")
-"""What population-based training can't change in the middle of a trial."""
-
 
 def check(job: Job, space: Space | None = None) -> None:
     """Raise SpecError with everything in a space that doesn't fit a job.
@@ -34,7 +31,7 @@ def check(job: Job, space: Space | None = None) -> None:
     if space is None:
         return
     unfit = [flaw for name in space.parameters for flaw in _path_flaws(job, space, name)]
-    flaws = [*unfit, *_search_flaws(job, space)]
+    flaws = [*unfit, *search_flaws(job, space)]
     fitting = _without(space, {str(flaw.path[1]) for flaw in unfit})
     if fitting:
         flaws += point_flaws(job, fitting)
@@ -88,59 +85,3 @@ def _unknown(job: Job, at: Path, path: str) -> Iterator[Flaw]:
     inside = [inner for inner in [*job.values(), *paths_of(Job)] if inner.startswith(f"{path}.")]
     if inside:
         yield Flaw(at, f"{path} is a section; name one of its settings, such as {inside[0]}.")
-
-
-def _search_flaws(job: Job, space: Space) -> Iterator[Flaw]:
-    """What is wrong with the search settings for this job and these parameters."""
-    search, scheduler = space.search, space.search.scheduler
-    epochs = _most_epochs(job, space)
-    first = ("grace", scheduler.grace) if isinstance(scheduler, Asha | Median) else None
-    first = ("interval", scheduler.interval) if isinstance(scheduler, Pbt) else first
-    if first and first[1] > epochs:
-        field, value = first
-        message = f"search.scheduler.{field} must be <= max epochs, got {field}={value}, epochs={epochs}."
-        yield Flaw(("search", "scheduler", field), message)
-    if len(job.objectives) > 1 and not isinstance(scheduler, NoScheduler):
-        message = f"search.scheduler must be none for {len(job.objectives)} objectives, got {scheduler.name}."
-        yield Flaw(("search", "scheduler"), f"{message} A scheduler compares one metric.")
-    if isinstance(scheduler, Pbt):
-        yield from _pbt_flaws(space)
-    if isinstance(search.sampler, Grid):
-        yield from _grid_flaws(space)
-    if isinstance(search.sampler, CmaEs):
-        yield from _cma_es_flaws(job, space)
-
-
-def _most_epochs(job: Job, space: Space) -> int:
-    searched = space.parameters.get("training.epochs")
-    if isinstance(searched, Int):
-        return searched.high
-    if isinstance(searched, Categorical):
-        return max((choice for choice in searched.choices if isinstance(choice, int)), default=job.training.epochs)
-    return job.training.epochs
-
-
-def _pbt_flaws(space: Space) -> Iterator[Flaw]:
-    for name in space.parameters:
-        if name.startswith(_FIXED_IN_A_TRIAL):
-            message = f"{name} can't be searched with the scheduler pbt: it can't change in the middle of a trial."
-            yield Flaw(("parameters", name), message)
-    if space.search.trials < 2:
-        yield Flaw(("search", "trials"), "search.trials must be >= 2 for the scheduler pbt, got 1.")
-
-
-def _grid_flaws(space: Space) -> Iterator[Flaw]:
-    for parameter, own in space.ordered.items():
-        if any(dimension.count is None for dimension in own):
-            message = f"{parameter} has no end of values, and grid takes every one. Give it a step or choices."
-            yield Flaw(("parameters", parameter), message)
-
-
-def _cma_es_flaws(job: Job, space: Space) -> Iterator[Flaw]:
-    if len(job.objectives) > 1:
-        message = f"search.sampler cma_es improves one objective, got {len(job.objectives)}. Use tpe."
-        yield Flaw(("search", "sampler"), message)
-    numbers = [dimension for dimension in space.dimensions() if dimension.kind != "categorical"]
-    if len(numbers) < 2:
-        message = f"search.sampler cma_es needs at least 2 parameters that are numbers, got {len(numbers)}. Use tpe."
-        yield Flaw(("search", "sampler"), message)

@@ -145,6 +145,10 @@ def _outside(space: Space, name: str, point: Mapping[str, Any], at: Path) -> Ite
     if not fits or not dimension.low <= value <= dimension.high:
         span = f"{number(dimension.low)} to {number(dimension.high)}"
         yield Flaw((*at, name), f"start_from gives {name}={show(value)}, which is outside {dimension.kind} {span}.")
+    elif dimension.nearest(value) != value:
+        rule = f"which no number of steps of {number(dimension.step or 0)} from {number(dimension.low)} makes"
+        nearest = show(dimension.nearest(value))
+        yield Flaw((*at, name), f"start_from gives {name}={show(value)}, {rule}. The nearest is {nearest}.")
 
 
 def _no_weights(simplex: Simplex, name: str, weights: list[Any], at: Path) -> Iterator[Flaw]:

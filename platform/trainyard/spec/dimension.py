@@ -57,6 +57,13 @@ class Dimension:
         half = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
         return round(half) if self.kind == "int" else half
 
+    def nearest(self, number: float) -> float:
+        """The value nearest to a number within the bounds of a float or an int."""
+        if self.step is None:
+            return number
+        value: float = self._at(round((number - self.low) / self.step))
+        return value
+
     def draw(self, generator: random.Random) -> Any:
         """A value at random: uniform, or uniform in the logarithm."""
         if self.kind == "categorical":

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from trainyard.spec.hints import close, listing
 from trainyard.spec.scalars import write
-from trainyard.spec.section import Flaw, Path, Section, flatten, plain
+from trainyard.spec.section import Flaw, Path, Section, flatten, stated
 
 Kinds = tuple[type[Section], ...]
 
@@ -96,7 +96,7 @@ def put(root: type[Section], data: dict[str, Any], path: str, value: Any) -> Non
         if field and kinds and place.get(part) is None:
             if not field.is_required() and field.default is None:
                 raise LookupError(_absent(root, data, path, ".".join(sections[: depth + 1]), kinds[0]))
-            place[part] = {} if field.is_required() else plain(field.default)
+            place[part] = {} if field.is_required() else stated(field.default)
         if isinstance(place.get(part), str) and len(kinds) > 1:
             place[part] = {"name": place[part]}
         if not isinstance(place.get(part), dict):

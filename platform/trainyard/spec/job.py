@@ -15,7 +15,7 @@ from trainyard.spec.model import Model
 from trainyard.spec.optimizer import Optimizer
 from trainyard.spec.scalars import show
 from trainyard.spec.schedule import Constant, Schedule
-from trainyard.spec.section import Flaw, Section, dotted, flatten, plain, refuse
+from trainyard.spec.section import Flaw, Section, dotted, flatten, plain, refuse, stated
 from trainyard.spec.section import Path as SpecPath
 from trainyard.spec.sentences import validate
 from trainyard.spec.source import Source
@@ -75,6 +75,13 @@ class Job(Section):
         """The whole job as plain values, defaults included; what is absent is left out."""
         return dict(plain(self))
 
+    def stated(self) -> dict[str, Any]:
+        """The settings that somebody stated, as plain values: of it from_dict makes a job that with_values treats alike.
+
+        Of what to_dict() gave it can't: there every default looks stated, and outlives a change of `optimizer.name`.
+        """
+        return dict(stated(self))
+
     def to_yaml(self) -> str:
         """The whole job as YAML: a line for each setting of a section."""
         return to_yaml(self.to_dict())
@@ -86,9 +93,9 @@ class Job(Section):
     def with_values(self, values: Mapping[str, Any], *, where: str | None = None) -> "Job":
         """This job with other values at some dotted paths.
 
-        A changed `name` of the optimizer, the schedule or the model keeps the settings that both have and drops the
-        others. Raises SpecError with every unknown path and every value that makes no valid job; where begins each
-        problem and is by default the job's file.
+        A changed `name` of the optimizer, the schedule or the model keeps the settings that were stated and that both
+        have. It drops the others, and what nobody stated has the default of the new one. Raises SpecError with every
+        unknown path and every value that makes no valid job; where begins each problem, by default the job's file.
         """
         job, flaws = self.judge(values)
         if job is None:
@@ -97,7 +104,7 @@ class Job(Section):
 
     def judge(self, values: Mapping[str, Any]) -> tuple["Job | None", list[Flaw]]:
         """What with_values gives, or everything that is wrong with it."""
-        data = self.to_dict()
+        data = self.stated()
         flaws = put_all(Job, data, {path: plain(value) for path, value in values.items()})
         job, wrong = validate(Job, data)
         if flaws or job is None:
@@ -119,7 +126,7 @@ class Job(Section):
 
 
 def _rules(job: Job) -> Iterator[Flaw]:
-    """The rules that span several sections."""
+    """The rules that span several settings."""
     training, resources = job.training, job.resources
     if training.batch_size % resources.workers:
         got = f"batch_size={training.batch_size}, workers={resources.workers}"
@@ -129,6 +136,9 @@ def _rules(job: Job) -> Iterator[Flaw]:
         got = f"gpus_per_worker={resources.gpus_per_worker:g}, workers={resources.workers}"
         message = f"resources.gpus_per_worker must be a whole number for more than one worker, got {got}."
         yield Flaw(("resources", "gpus_per_worker"), message, (("resources", "workers"),))
+    elif resources.gpus_per_worker > 1 and resources.gpus_per_worker % 1:
+        message = f"resources.gpus_per_worker must be a whole number above 1, got {resources.gpus_per_worker:g}."
+        yield Flaw(("resources", "gpus_per_worker"), message)
     warmup = getattr(job.schedule, "warmup_epochs", 0)
     if warmup > training.epochs:
         got = f"warmup_epochs={warmup:g}, epochs={training.epochs}"

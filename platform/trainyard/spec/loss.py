@@ -26,7 +26,10 @@ class CrossEntropy(Term):
 
 
 class Focal(Term):
-    """Focal loss (Lin et al. 2017, equation 4): cross-entropy times (1 - p)^gamma, so that easy samples count less."""
+    """Focal loss (Lin et al. 2017, equation 5): cross-entropy times (1 - p)^gamma, so that easy samples count less.
+
+    Its class weights are the paper's alpha; without them it is equation 4.
+    """
 
     gamma: float = Field(2.0, ge=0, le=10, description="How strongly easy samples are played down; 0 is cross-entropy.")
     class_weights: ClassWeights = "none"

@@ -2,11 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from trainyard.spec.section import Section, plain
+from trainyard.spec.section import Flaw, Section, plain, refuse
 
 OWN_MODEL = "module:function"
+
+GIVEN = ("image", "outputs")
+"""What every model's function is called with beside its settings."""
 
 
 class ModelSettings(Section):
@@ -24,6 +27,13 @@ class ModelSettings(Section):
     def settings(self) -> dict[str, Any]:
         """Everything but the name, defaults included, as plain values (lists, not tuples)."""
         return {name: value for name, value in plain(self).items() if name != "name"}
+
+    @model_validator(mode="after")
+    def _leaves_out_what_is_given(self) -> "ModelSettings":
+        message = "model.{0} can't be a setting: the function is called with an {0} of its own. Rename it."
+        taken = [name for name in GIVEN if name in (self.model_extra or {})]
+        refuse(Flaw((name,), message.format(name)) for name in taken)
+        return self
 
 
 class Cnn(ModelSettings):

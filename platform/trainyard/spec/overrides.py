@@ -21,6 +21,9 @@ def read_overrides(overrides: Sequence[str]) -> tuple[dict[str, Any], list[Probl
         if not equals or not path:
             message = f"expected path=value, such as training.epochs=5, got {show(override)}."
             problems.append(Problem(COMMAND_LINE, message))
+        elif path.partition(".")[0] == "parameters":
+            message = f"{path} can't be overridden: what a space searches, and its ranges, are changed in its file."
+            problems.append(Problem(COMMAND_LINE, message))
         elif path in values:
             problems.append(Problem(COMMAND_LINE, f"{path} is given twice. Keep one."))
         elif not text.strip():

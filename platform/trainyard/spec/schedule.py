@@ -6,7 +6,13 @@ from pydantic import Field
 
 from trainyard.spec.section import Section
 
-WarmupEpochs = Annotated[float, Field(ge=0, description="Epochs in which the rate rises linearly from 0 to its base.")]
+WarmupEpochs = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="Epochs in which the rate rises linearly to its base: with n steps in them, step k has k / n of it.",
+    ),
+]
 
 
 class Constant(Section):

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from trainyard.spec.section import Section
+from trainyard.spec.section import Flaw, Section, refuse
 
 StartupTrials = Annotated[int, Field(ge=1, description="Random trials before the sampler begins to model the results.")]
 Grace = Annotated[int, Field(ge=1, description="Epochs that every trial gets before it may be stopped.")]
@@ -31,7 +31,7 @@ class Qmc(Section):
 
 
 class CmaEs(Section):
-    """Covariance matrix adaptation (Hansen 2016); numbers only, one objective."""
+    """Covariance matrix adaptation (Hansen 2016) of the numbers; categorical choices are random. One objective."""
 
     name: Literal["cma_es"]
     startup_trials: StartupTrials = 1
@@ -45,7 +45,7 @@ class Gp(Section):
 
 
 class Grid(Section):
-    """Every combination once; needs parameters with finitely many values."""
+    """Every combination once, or the first `trials` of them; needs parameters with finitely many values."""
 
     name: Literal["grid"]
 
@@ -105,7 +105,9 @@ class SearchSettings(Section):
     scheduler: Scheduler = Field(
         NoScheduler(name="none"), description="What stops poor trials early: a name or a mapping."
     )
-    trials: int = Field(20, ge=1, description="How many trials to run.")
+    trials: int = Field(
+        20, ge=1, description="How many trials to run, at most: a grid ends with its points. State it for larger grids."
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the sampler.")
     max_concurrent: int | None = Field(None, ge=1, description="Most trials at a time; as many as fit when absent.")
     keep_checkpoints: int = Field(3, ge=0, description="Of how many best trials the checkpoints are kept.")
@@ -113,3 +115,11 @@ class SearchSettings(Section):
     start_from: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
         (), description="Points to try first: mappings from path to value.", examples=[[{"optimizer.lr": 1e-3}]]
     )
+
+    @model_validator(mode="after")
+    def _lets_all_live(self) -> "SearchSettings":
+        if self.max_concurrent is not None and isinstance(self.scheduler, Hyperband | Pbt):
+            rule = f"search.max_concurrent can't be given with the scheduler {self.scheduler.name}"
+            message = f"{rule}, which keeps all trials alive at a time. Remove it."
+            refuse([Flaw(("max_concurrent",), message, involved=(("scheduler",),))])
+        return self

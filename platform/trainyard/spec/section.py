@@ -71,6 +71,16 @@ def plain(value: Any) -> Any:
     return value
 
 
+def stated(value: Any) -> Any:
+    """The same of what was stated only: sections without their defaults. Nothing that was stated is left out."""
+    if isinstance(value, Section):
+        fields = {name: getattr(value, name) for name in type(value).model_fields if name in value.model_fields_set}
+        return {name: stated(item) for name, item in (fields | (value.model_extra or {})).items()}
+    if isinstance(value, list | tuple):
+        return [stated(item) for item in value]
+    return plain(value)
+
+
 def flatten(data: dict[str, Any]) -> dict[str, Any]:
     """`{"optimizer": {"lr": 0.1}}` as `{"optimizer.lr": 0.1}`; lists stay as they are."""
     flat: dict[str, Any] = {}

@@ -72,6 +72,9 @@ def _mended(root: type[Section], data: dict[str, Any], wrong: Iterable[Path]) ->
     for path in sorted(set(wrong), key=len):
         end = next((index for index, part in enumerate(path) if isinstance(part, int)), len(path))
         *parents, last = path[:end]
+        if parents and last in ("name", "type") and section_at(root, mended, tuple(parents)) is None:
+            # No other setting of the section can be judged while it isn't known which of several it is.
+            *parents, last = parents
         section = section_at(root, mended, tuple(parents))
         field = section.model_fields.get(str(last)) if section else None
         examples = field.examples if field and field.is_required() and field.examples else []

@@ -158,7 +158,7 @@ def _value(job: Job, present: Mapping[str, Any], values: Mapping[str, Any], path
     section, _, last = path.rpartition(".")
     if path in values or f"{section}.name" not in values:
         return values.get(path, present.get(path))
-    data = job.to_dict()
+    data = job.stated()
     put(Job, data, f"{section}.name", values[f"{section}.name"])
     kind = section_at(Job, data, tuple(section.split(".")))
     field = kind.model_fields.get(last) if kind else None

@@ -156,7 +156,9 @@ class _Reader:
         if node.style:
             return node.value
         if node.value == "" and path:
-            self._problem(node, f"{dotted(path)} has no value. {_GIVE_ONE}")
+            # Not the node's own line: nothing is where the next thing begins.
+            where = f"{self.name}:{self.lines[path]}"
+            self.problems.append(Problem(where, f"{dotted(path)} has no value. {_GIVE_ONE}"))
             self.refused.add(path)
         return read_plain(node.value)
 

@@ -18,18 +18,25 @@ class TrialFolder:
     def __init__(self, sweep_folder: Path, trial: int) -> None:
         self._path = sweep_folder / "trials" / f"{trial:05d}"
 
+    @property
+    def last(self) -> Path:
+        """The state to go on from."""
+        return self._path / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The state at the best epoch."""
+        return self._path / "best.pt"
+
     def last_state(self) -> bytes | None:
-        """The state to go on from; None where there is none yet."""
-        return _read(self._path / "last.pt")
-
-    def save_last(self, state: bytes) -> None:
-        _write(self._path / "last.pt", state)
-
-    def save_best(self, state: bytes) -> None:
-        _write(self._path / "best.pt", state)
+        """What `last` holds; None where there is none yet."""
+        try:
+            return self.last.read_bytes()
+        except FileNotFoundError:
+            return None
 
     def drop_last(self) -> None:
-        (self._path / "last.pt").unlink(missing_ok=True)
+        self.last.unlink(missing_ok=True)
 
 
 def keep_only(sweep_folder: Path, best: Iterable[int], ended: Iterable[int]) -> set[int]:
@@ -40,14 +47,8 @@ def keep_only(sweep_folder: Path, best: Iterable[int], ended: Iterable[int]) -> 
     return stay
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. RunError where the disk refuses."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ set-up would put the imports of four processes in a row. The slot talks to it th
 The function at the bottom is what runs on every worker.
 """
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray import cloudpickle
 
 from trainyard.data.cache import SharedData
 from trainyard.errors import Diverged, TrialError
@@ -109,6 +111,9 @@ class CrewWorkers:
     def state(self) -> bytes:
         return self._call("state")
 
+    def save(self, path: Path) -> None:
+        self._call("save", str(path))
+
     def stop(self) -> None:
         self._call("stop")
 
@@ -152,16 +157,19 @@ def claim(mailboxes: Sequence[MailboxHandle], slot_name: str) -> MailboxHandle:
 
 
 class ActorHolder:
-    """A slot that holds a mailbox. A busy actor is alive; only Ray's word that it died frees its mailbox."""
+    """A slot that holds a mailbox. A busy actor is alive; only Ray's word that it died frees its mailbox.
+
+    The handle stays pickled until it is asked for: reading it makes the mailbox import the slot and Ray Tune, 4 s in
+    the middle of every start, and it is asked for after a death only.
+    """
 
     def __init__(self, actor: Any) -> None:
-        self._actor = actor
+        self._pickled = cloudpickle.dumps(actor)
 
     async def alive(self) -> bool:
-        import asyncio
-
+        actor = cloudpickle.loads(self._pickled)
         try:
-            await asyncio.wait_for(asyncio.wrap_future(self._actor.__ray_ready__.remote().future()), timeout=2.0)
+            await asyncio.wait_for(asyncio.wrap_future(actor.__ray_ready__.remote().future()), timeout=2.0)
         except TimeoutError:
             return True
         except ray.exceptions.RayActorError:

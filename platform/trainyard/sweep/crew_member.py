@@ -94,6 +94,8 @@ class _Serving:
                 return self._worker.epoch()
             case "state":
                 return self._worker.state()
+            case "save":
+                return self._worker.save(command.payload)
             case "stop":
                 return self._worker.stop()
             case "regroup":

@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.air._internal import usage
 
 from trainyard.data.cache import SharedData, share
 from trainyard.data.dataset import Dataset
@@ -114,6 +115,7 @@ def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) 
         remember(scheduler, _past_epochs(past, sweep.job))
         stopper = SweepStopper(searcher, ledger, sweep)
         _tuner(sweep, plan, orders, searcher, scheduler, stopper, TuneWatcher(roster)).fit()
+        stopper.tidy()
     return _ending(searcher, ledger)
 
 
@@ -126,6 +128,9 @@ def _tuner(
     stopper: tune.Stopper,
     watcher: TuneWatcher,
 ) -> tune.Tuner:
+    # To count which integrations are used, Tune imports mlflow as soon as there is any callback: 2 to 4 s before the
+    # first trial.
+    usage.tag_callbacks = lambda callbacks: False
     # Tune starts its actors one after the other unless told that all may be pending at a time.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.slots)
     resources = sweep.job.resources
@@ -153,6 +158,10 @@ def _tuner(
     )
 
 
+TIDY_EVERY = 10
+"""Deleting a folder can take 40 ms of the driver's loop (a commit of the file system): not at each trial."""
+
+
 class SweepStopper(DriverOnly, tune.Stopper):
     """Ends the sweep on Ctrl-C, on an error of its own, or when its first trials all failed; tidies checkpoints."""
 
@@ -166,11 +175,15 @@ class SweepStopper(DriverOnly, tune.Stopper):
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
+    def tidy(self) -> None:
+        """Keep the checkpoints of the best trials only."""
+        keep = self._ledger.best_trials(self._sweep.space.search.keep_checkpoints)
+        self._kept = keep_only(self._sweep.folder.path, keep, {*self._kept, *self._ledger.ended[self._tidied :]})
+        self._tidied = len(self._ledger.ended)
+
     def stop_all(self) -> bool:
-        if len(self._ledger.ended) > self._tidied:
-            keep = self._ledger.best_trials(self._sweep.space.search.keep_checkpoints)
-            self._kept = keep_only(self._sweep.folder.path, keep, {*self._kept, *self._ledger.ended[self._tidied :]})
-            self._tidied = len(self._ledger.ended)
+        if len(self._ledger.ended) - self._tidied >= TIDY_EVERY:
+            self.tidy()
         return self._searcher.finished or self._ledger.hopeless is not None
 
 

@@ -8,8 +8,14 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, Ra
 from trainyard.spec.search import CmaEs, Gp, Grid, Qmc, Random, Sampler, Tpe
 
 
-def build_sampler(settings: Sampler, *, seed: int) -> BaseSampler:
-    """The sampler that `settings` declare, seeded. The points of a grid are queued by the study, so any will do."""
+def build_sampler(settings: Sampler, *, seed: int, asked: int) -> BaseSampler:
+    """The sampler that `settings` declare, seeded. The points of a grid are queued by the study, so any will do.
+
+    asked: proposals made before a resume. A generator must not repeat them, so its seed moves on with them; a
+    quasi-random sequence is found again by its seed, and goes on where it stood.
+    """
+    if not isinstance(settings, Qmc):
+        seed += asked
     with warnings.catch_warnings():
         # "multivariate", QMC and GP are marked experimental in Optuna 5; nothing of theirs but the name is used here.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

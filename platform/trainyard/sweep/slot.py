@@ -5,6 +5,7 @@ epoch. Whatever a trial raises becomes a result, never an exception: Tune throws
 a new one costs half a minute of imports.
 """
 
+import contextlib
 import json
 import math
 from dataclasses import dataclass
@@ -15,13 +16,13 @@ import ray
 from ray import tune
 
 from trainyard.data.cache import SharedData
-from trainyard.errors import RunError
+from trainyard.errors import RunError, TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.roster import GATHER_SECONDS
 from trainyard.sweep.trial_run import Result, TrialRun
-from trainyard.sweep.workers import Workers
+from trainyard.sweep.workers import CrewLost, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +93,8 @@ class Slot(tune.Trainable):
     def cleanup(self) -> None:
         if self._run is not None:
             self._run.leave()
+        with contextlib.suppress(TrialError, CrewLost):  # a worker that is not there holds nothing
+            self._workers.stop()
 
 
 def _workers(orders: SlotOrders) -> Workers:

@@ -4,10 +4,11 @@ The study is named after the sweep and lives in the sweep's folder (SQLite). It 
 under way when the driver died are still RUNNING in it, and are handed out first when the sweep is resumed.
 """
 
+import contextlib
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 
 from trainyard.errors import RunError
 from trainyard.spec.dimension import Dimension
@@ -51,18 +53,17 @@ class Study:
         self._path = path
         self._study = self._open(name)
         asked = len(self._study.get_trials(deepcopy=False))
-        # After a resume the sampler's generator must not repeat its first proposals: the seed moves on with the trials.
-        self._study.sampler = build_sampler(space.search.sampler, seed=space.search.seed + asked)
+        self._study.sampler = build_sampler(space.search.sampler, seed=space.search.seed, asked=asked)
         self._live: dict[int, Trial] = {}
         self._points = [_all_stored(point) for point in fixed_points(space, job)]
         self._total = trial_count(space, job)
         self._asked = asked
 
     def _open(self, name: str) -> optuna.Study:
-        try:
+        with self._kept():
             storage = optuna.storages.RDBStorage(f"sqlite:///{self._path}")
-            # One commit each for a trial, its parameters and its epochs: without a sync to the disk for every one of
-            # them a trial costs 18 ms. What a power cut could take away, the sweep's journal still has.
+            # A trial is a dozen commits: itself, its parameters, its epochs. They take 18 ms together when none of them
+            # waits for the disk. What a power cut could take away, the sweep's journal still has.
             event.listen(storage.engine, "connect", _quick_sqlite)
             storage.engine.dispose()
             return optuna.create_study(
@@ -71,8 +72,18 @@ class Study:
                 load_if_exists=True,
                 directions=["maximize" if o.mode == "max" else "minimize" for o in self._job.objectives],
             )
-        except Exception as error:  # SQLAlchemy's errors are many
-            raise RunError(f"{self._path}: the study could not be opened: {error}") from error
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Raise what the storage raises (a full disk, a damaged file) as a RunError that names the file."""
+        try:
+            yield
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+            cause = str(error.__cause__ or error).strip().splitlines()[0]
+            raise RunError(
+                f"{self._path}: Optuna's study can't be read or written ({cause}). Make room or mend the file, then "
+                "resume."
+            ) from error
 
     @property
     def total(self) -> int:
@@ -83,12 +94,13 @@ class Study:
         """The next proposal; None when all have been handed out."""
         if self._asked >= self.total:
             return None
-        if self._asked < len(self._points):
-            self._study.enqueue_trial(self._points[self._asked])
-        trial = self._study.ask()
-        self._asked += 1
-        self._live[trial.number] = trial
-        return Proposal(trial=trial.number, values=self._suggest(trial))
+        with self._kept():
+            if self._asked < len(self._points):
+                self._study.enqueue_trial(self._points[self._asked])
+            trial = self._study.ask()
+            self._asked += 1
+            self._live[trial.number] = trial
+            return Proposal(trial=trial.number, values=self._suggest(trial))
 
     def _suggest(self, trial: Trial) -> dict[str, Any]:
         with warnings.catch_warnings():
@@ -102,7 +114,8 @@ class Study:
     def report(self, trial: int, *, epoch: int, value: float) -> None:
         """An epoch's objective; what is not finite, or belongs to several objectives, Optuna does not take."""
         if math.isfinite(value) and len(self._job.objectives) == 1:
-            self._trial(trial).report(value, epoch)
+            with self._kept():
+                self._trial(trial).report(value, epoch)
 
     def tell(self, trial: int, state: str, values: Sequence[float] | None) -> None:
         """The end of a trial: its objective values at its best epoch, None where it has none."""
@@ -112,7 +125,8 @@ class Study:
             told = TrialState.FAIL if state == "diverged" else told
         if told == TrialState.COMPLETE and (values is None or not all(map(math.isfinite, values))):
             told = TrialState.FAIL
-        self._study.tell(trial, values if told == TrialState.COMPLETE else None, state=told)
+        with self._kept():
+            self._study.tell(trial, values if told == TrialState.COMPLETE else None, state=told)
         self._live.pop(trial, None)
 
     def unfinished(self) -> list[Proposal]:
@@ -120,10 +134,6 @@ class Study:
         # Asking again returns what was suggested, and completes a trial whose driver died in the middle of asking.
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [Proposal(trial=t.number, values=self._suggest(self._trial(t.number))) for t in running]
-
-    def states(self) -> dict[int, str]:
-        """Optuna's state of every trial, by number."""
-        return {t.number: t.state.name for t in self._study.get_trials(deepcopy=False)}
 
     def _frozen(self, trial: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[trial]

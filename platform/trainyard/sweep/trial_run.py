@@ -5,7 +5,6 @@ heard of. From these two follows what to do next, whatever was killed in between
 but was never heard of, train again in silence one that was heard of but is not in the history, or train the next.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -106,9 +105,7 @@ class TrialRun:
             self._guarded(lambda: self._workers.adopt(state))
 
     def leave(self) -> None:
-        """The scheduler has ended the trial: free the workers."""
-        with contextlib.suppress(TrialError, CrewLost):  # a worker that is not there holds nothing
-            self._workers.stop()
+        """The trial is over. Its workers hold it until the next one starts: a command less between two trials."""
         self._folder.drop_last()
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -149,13 +146,10 @@ class TrialRun:
     def _save_if_due(self) -> None:
         due = self._done is None and self._clock() - self._saved_at >= self._job.training.checkpoint_seconds
         best = is_best(self._history, self._job.objectives[0])
-        if not (due or best):
-            return
-        state = self._workers.state()
         if best:
-            self._folder.save_best(state)
+            self._workers.save(self._folder.best)
         if due:
-            self._folder.save_last(state)
+            self._workers.save(self._folder.last)
             self._saved_at = self._clock()
 
     def _epoch_result(self, epoch: int) -> Result:

@@ -10,6 +10,7 @@ from typing import Any
 
 from trainyard.data.columns import TrialData
 from trainyard.spec.job import Job
+from trainyard.sweep import checkpoints
 from trainyard.sweep.assignment import EpochDone, Started
 from trainyard.training import checkpoint
 from trainyard.training.trial import Member, Trial
@@ -51,6 +52,13 @@ class Worker:
     def state(self) -> bytes | None:
         """The state of the trial under way, on rank 0; the other ranks' is the same."""
         return checkpoint.to_bytes(self._running.state()) if self._member.rank == 0 else None
+
+    def save(self, path: str) -> None:
+        """Write the state of the trial under way to a file, on rank 0. It does not travel: the file is on storage that
+        the nodes share."""
+        state = self.state()
+        if state is not None:
+            checkpoints.write(Path(path), state)
 
     def stop(self) -> None:
         """End the trial under way, if any, and free its memory."""

@@ -38,6 +38,8 @@ class Workers(Protocol):
 
     def state(self) -> bytes: ...
 
+    def save(self, path: Path) -> None: ...
+
     def stop(self) -> None: ...
 
 
@@ -63,6 +65,9 @@ class SoloWorkers:
         state = self._worker.state()
         assert state is not None, "a lone worker is rank 0"
         return state
+
+    def save(self, path: Path) -> None:
+        self._worker.save(str(path))
 
     def stop(self) -> None:
         self._worker.stop()
