@@ -59,12 +59,35 @@ def test_a_space_that_fits(parameters: str) -> None:
     check(JOB, space_of(parameters))
 
 
-def test_a_grid_of_finite_parameters() -> None:
-    parameters = """
-loss: {type: simplex, over: [cross_entropy, focal], step: 0.25}
-model.dropout: {type: float, low: 0, high: 0.5, step: 0.1}
+@pytest.mark.parametrize(("dropouts", "search"), [("0.4, step: 0.2", {}), ("0.5, step: 0.1", {"trials": 7})])
+def test_a_grid_within_its_trials_or_cut_off_by_those_that_are_stated(dropouts: str, search: dict[str, Any]) -> None:
+    parameters = f"""
+loss: {{type: simplex, over: [cross_entropy, focal], step: 0.25}}
+model.dropout: {{type: float, low: 0, high: {dropouts}}}
 """
-    check(JOB, space_of(parameters, sampler="grid"))
+    check(JOB, space_of(parameters, sampler="grid", **search))
+
+
+def test_conditions_and_starting_points_count_for_a_grid() -> None:
+    """Two schedules, one of them with 19 values: 20 points, and one more where a point to start from is another."""
+    parameters = """
+schedule.name: {type: categorical, choices: [constant, one_cycle]}
+schedule.pct_start: {type: float, low: 0.05, high: 0.95, step: 0.05, when: {schedule.name: one_cycle}}
+"""
+    check(JOB, space_of(parameters, sampler="grid", start_from=[{"schedule.name": "constant"}]))
+
+    assert told(JOB, space_of(parameters, sampler="grid", start_from=[{"schedule.name": "one_cycle"}])) == [
+        "space: search.trials must be stated for a grid of more than 20 points. Write trials: 39 to run every one."
+    ]
+
+
+def test_the_loss_can_be_searched_where_trials_are_measured_by_something_else() -> None:
+    stopping = {"epochs": 8, "batch_size": 64, "early_stopping": {"metric": "val/accuracy", "patience": 2}}
+    check(Job.from_dict(DATA | {"training": stopping}), space_of("loss.focal.gamma: {type: float, low: 1, high: 4}"))
+
+
+def test_the_loss_can_be_the_objective_where_it_is_not_searched() -> None:
+    check(Job.from_dict(DATA | {"objective": {"metric": "val/loss", "mode": "min"}}), space_of(LR))
 
 
 def test_population_based_training_of_what_can_change() -> None:
@@ -88,6 +111,21 @@ def test_a_setting_of_ones_own_model_must_be_in_the_job() -> None:
 
     assert told(job, space_of("model.widht: {type: int, low: 8, high: 128}")) == [
         "space: unknown path model.widht in job digits. Did you mean model.width?"
+    ]
+
+
+def test_unknown_paths_beside_points_to_start_from() -> None:
+    space = space_of(
+        "model.nam: {type: categorical, choices: [a]}\nfoo.name: {type: categorical, choices: [a]}\n"
+        "model.dropout: {type: float, low: 0, high: 0.5, when: {foo.bar: 1}}",
+        start_from=[{"foo.name": "a"}, {"model.dropout": 1.0}],
+    )
+
+    assert [problem.partition(". ")[0] for problem in told(JOB, space)] == [
+        "space: unknown path model.nam in job digits",
+        "space: unknown path foo.name in job digits",
+        "space: unknown path foo.bar in job digits",
+        "space: start_from gives model.dropout=1.0, which is outside float 0 to 0.5.",
     ]
 
 

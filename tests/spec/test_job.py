@@ -13,6 +13,7 @@ from trainyard.spec.optimizer import Sgd
 from trainyard.spec.schedule import Cosine
 from trainyard.spec.tasks import TASKS
 from trainyard.spec.yaml_reader import read_text
+from trainyard.spec.yaml_writer import to_yaml
 
 DATA: dict[str, Any] = {
     "name": "digits",
@@ -126,6 +127,31 @@ def test_another_optimizer_keeps_what_both_have_and_drops_the_rest(job: Job) -> 
     other = job.with_values({"optimizer.momentum": 0.5, "optimizer.name": "sgd"})
 
     assert other.optimizer == Sgd(name="sgd", lr=1e-3, weight_decay=0.1, momentum=0.5)
+
+
+def test_what_nobody_stated_takes_the_default_of_another_optimizer(tmp_path: Path) -> None:
+    """By a space as by an override; also in a second change, and in another process."""
+    data = DATA | {"optimizer": {"name": "adamw", "lr": 1e-3}}
+    job = pickle.loads(pickle.dumps(Job.from_dict(data)))
+    (tmp_path / "job.yaml").write_text(to_yaml(data))
+    overridden = load_job(tmp_path / "job.yaml", ["optimizer.name=sgd"])
+
+    assert job.optimizer.weight_decay == 0.01
+    assert job.with_values({"optimizer.name": "sgd"}) == overridden
+    assert overridden.optimizer.weight_decay == 0.0
+    assert overridden.with_values({"optimizer.name": "adamw"}).optimizer.weight_decay == 0.01
+
+
+def test_what_was_stated_makes_the_same_job_and_what_it_is_in_full_states_every_default() -> None:
+    data = DATA | {"optimizer": {"name": "adamw", "lr": 1e-3}, "loss": {"cross_entropy": {}}}
+    job = Job.from_dict(data)
+    again = Job.from_dict(job.stated())
+    in_full = Job.from_dict(job.to_dict())
+
+    assert job.stated() == data
+    assert again == in_full == job
+    assert again.with_values({"optimizer.name": "sgd"}).optimizer.weight_decay == 0.0
+    assert in_full.with_values({"optimizer.name": "sgd"}).optimizer.weight_decay == 0.01
 
 
 def test_another_schedule_has_its_defaults(job: Job) -> None:

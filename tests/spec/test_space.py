@@ -194,6 +194,16 @@ model.dropout: {type: float, low: 0, high: 0.5, when: {optimizer.momentum: {abov
     assert "model.dropout" in drawn(space)
 
 
+def test_a_when_on_what_nobody_stated_looks_at_the_default_of_what_was_chosen() -> None:
+    """adamw's weight decay is 0.01, sgd's 0."""
+    space = space_of("""
+optimizer.name: {type: categorical, choices: [sgd]}
+model.dropout: {type: float, low: 0, high: 0.5, when: {optimizer.weight_decay: {below: 0.001}}}
+""")
+
+    assert "model.dropout" in drawn(space)
+
+
 def test_true_is_no_1_in_a_when() -> None:
     space = space_of("model.dropout: {type: float, low: 0, high: 0.5, when: {training.channels_last: 0}}")
 

@@ -8,9 +8,9 @@ import optuna
 import pytest
 
 from trainyard.errors import RunError
+from trainyard.spec.grid import grid
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.grid import grid
 from trainyard.sweep.study import Study
 
 LR: dict[str, Any] = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}

@@ -31,6 +31,7 @@ def check(
       trainyard check jobs/digits_cnn.yaml search_spaces/digits.yaml
     """
     from trainyard.spec.load import load
+    from trainyard.sweep.points import trial_count
 
     paths, overrides = split(files)
     if not 1 <= len(paths) <= 2:
@@ -41,8 +42,8 @@ def check(
     job, space = load(paths[0], paths[1] if len(paths) > 1 else None, overrides)
     print(f"{paths[0]}: job {job.name} is valid.")
     if space is not None:
-        count = len(space.parameters)
-        print(f"{paths[1]}: fits the job: {count} parameter{'s' if count > 1 else ''}, {space.search.trials} trials.")
+        count, trials = len(space.parameters), trial_count(space, job)
+        print(f"{paths[1]}: fits the job: {count} parameter{'s' if count > 1 else ''}, {trials} trials.")
 
 
 def schema(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from trainyard.errors import Problem, SpecError
 from trainyard.spec.check_points import point_flaws, start_flaws
-from trainyard.spec.check_search import search_flaws
+from trainyard.spec.check_search import search_flaws, short_grid_flaws
 from trainyard.spec.distributions import Float, Simplex
 from trainyard.spec.fields import paths_of, put, takes_only_whole_numbers
 from trainyard.spec.job import Job
@@ -35,7 +35,10 @@ def check(job: Job, space: Space | None = None) -> None:
     fitting = _without(space, {str(flaw.path[1]) for flaw in unfit})
     if fitting:
         flaws += point_flaws(job, fitting)
-    flaws += start_flaws(job, space)
+    starts = list(start_flaws(job, space, known=not unfit))
+    flaws += starts
+    if not unfit and not starts:
+        flaws += short_grid_flaws(job, space)
     problems = [*space.source.locate(flaws), *_overridden(job, space)]
     if problems:
         raise SpecError(dict.fromkeys(problems))

@@ -108,8 +108,11 @@ def _blamed(space: Space, flaw: Flaw, parameter: str) -> bool:
     return False
 
 
-def start_flaws(job: Job, space: Space) -> Iterator[Flaw]:
-    """What is wrong with the points that a search starts from."""
+def start_flaws(job: Job, space: Space, *, known: bool) -> Iterator[Flaw]:
+    """What is wrong with the points that a search starts from.
+
+    known: whether all paths of the space are the job's: only then can conditions be judged.
+    """
     setters = {path: name for name in space.parameters for path in space.paths(name)}
     for index, point in enumerate(space.search.start_from):
         at: Path = ("search", "start_from", index)
@@ -119,7 +122,7 @@ def start_flaws(job: Job, space: Space) -> Iterator[Flaw]:
                 yield Flaw((*at, path), message)
         wrong = [flaw for name in space.parameters for flaw in _outside(space, name, point, at)]
         yield from wrong
-        if not wrong and all(path in setters for path in point):
+        if known and not wrong and all(path in setters for path in point):
             made = space.values_from(job, space.dims_from(point))
             for path in sorted(point.keys() - made.keys()):
                 message = f"start_from gives {path}, but its when doesn't hold at this point. Leave it out."
@@ -146,7 +149,7 @@ def _outside(space: Space, name: str, point: Mapping[str, Any], at: Path) -> Ite
         span = f"{number(dimension.low)} to {number(dimension.high)}"
         yield Flaw((*at, name), f"start_from gives {name}={show(value)}, which is outside {dimension.kind} {span}.")
     elif dimension.nearest(value) != value:
-        rule = f"which no number of steps of {number(dimension.step or 0)} from {number(dimension.low)} makes"
+        rule = f"which is off its steps of {number(dimension.step or 0)} from {number(dimension.low)}"
         nearest = show(dimension.nearest(value))
         yield Flaw((*at, name), f"start_from gives {name}={show(value)}, {rule}. The nearest is {nearest}.")
 

@@ -20,7 +20,7 @@ def search_flaws(job: Job, space: Space) -> Iterator[Flaw]:
     """What is wrong with the search settings for this job and these parameters."""
     yield from _scheduler_flaws(job, space)
     if isinstance(space.search.sampler, Grid):
-        yield from _grid_flaws(job, space)
+        yield from _grid_flaws(space)
     if isinstance(space.search.sampler, CmaEs):
         yield from _cma_es_flaws(job, space)
     yield from _measure_flaws(job, space)
@@ -56,23 +56,27 @@ def _pbt_flaws(space: Space) -> Iterator[Flaw]:
         yield Flaw(("search", "trials"), "search.trials must be >= 2 for the scheduler pbt, got 1.")
 
 
-def _grid_flaws(job: Job, space: Space) -> Iterator[Flaw]:
-    endless = [name for name, own in space.ordered.items() if any(dimension.count is None for dimension in own)]
-    for parameter in endless:
-        message = f"{parameter} has no end of values, and grid takes every one. Give it a step or choices."
-        yield Flaw(("parameters", parameter), message)
-    if not endless and "trials" not in space.search.model_fields_set:
-        yield from _short_grid_flaws(job, space)
+def _grid_flaws(space: Space) -> Iterator[Flaw]:
+    for parameter, own in space.ordered.items():
+        if any(dimension.count is None for dimension in own):
+            message = f"{parameter} has no end of values, and grid takes every one. Give it a step or choices."
+            yield Flaw(("parameters", parameter), message)
 
 
-def _short_grid_flaws(job: Job, space: Space) -> Iterator[Flaw]:
-    """A grid of which the default of search.trials would quietly leave out a part."""
+def short_grid_flaws(job: Job, space: Space) -> Iterator[Flaw]:
+    """A grid of which the default of search.trials would quietly leave out a part.
+
+    Walks the grid, so paths and starting points must be in order.
+    """
+    finite = all(dimension.count is not None for dimension in space.dimensions())
+    if not isinstance(space.search.sampler, Grid) or not finite or "trials" in space.search.model_fields_set:
+        return
     trials, starts = space.search.trials, [space.dims_from(point) for point in space.search.start_from]
     others = (point for point in grid(space, job) if point not in starts)
     if len(starts) + sum(1 for _ in islice(others, trials + 1)) > trials:
         most = prod(dimension.count or 1 for dimension in space.dimensions()) + len(starts)
         rule = f"search.trials must be stated for a grid of more than {trials} points"
-        yield Flaw(("search", "sampler"), f"{rule}. It ends by itself: trials: {most} runs them all, fewer the first.")
+        yield Flaw(("search", "sampler"), f"{rule}. Write trials: {most} to run every one.")
 
 
 def _cma_es_flaws(job: Job, space: Space) -> Iterator[Flaw]:

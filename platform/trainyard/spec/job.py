@@ -76,9 +76,9 @@ class Job(Section):
         return dict(plain(self))
 
     def stated(self) -> dict[str, Any]:
-        """The settings that somebody stated, as plain values: of it from_dict makes a job that with_values treats alike.
+        """The settings that somebody stated, as plain values. from_dict makes of them the same job.
 
-        Of what to_dict() gave it can't: there every default looks stated, and outlives a change of `optimizer.name`.
+        Of to_dict() it makes one in which every default is stated, and so outlives a change of `optimizer.name`.
         """
         return dict(stated(self))
 

@@ -10,7 +10,7 @@ WarmupEpochs = Annotated[
     float,
     Field(
         ge=0,
-        description="Epochs in which the rate rises linearly to its base: with n steps in them, step k has k / n of it.",
+        description="Epochs in which the rate rises linearly to its base: of n steps, step k has k / n of it.",
     ),
 ]
 

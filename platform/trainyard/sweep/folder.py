@@ -19,7 +19,7 @@ from typing import Self
 
 from trainyard.errors import Problem, SpecError, UsageError
 from trainyard.spec.job import Job
-from trainyard.spec.load import load_job, load_space
+from trainyard.spec.load import load_space
 from trainyard.spec.space import Space
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -57,6 +57,8 @@ class SweepFolder:
                 f"{folder.path}: the name {name} is taken. Go on with what is there by --resume {name}, or give this "
                 "one another --name."
             )
+        # What was stated, beside the whole job: a default nobody stated changes with the optimizer's name.
+        origin = {"job_directory": str(job.directory.resolve()), "job": job.stated()}
         made = False
         try:
             folder.path.mkdir(parents=True)
@@ -64,7 +66,7 @@ class SweepFolder:
             (folder.path / "job.yaml").write_text(job.to_yaml())
             if space is not None:
                 (folder.path / "space.yaml").write_text(space.to_yaml())
-            (folder.path / "origin.json").write_text(json.dumps({"job_directory": str(job.directory.resolve())}))
+            (folder.path / "origin.json").write_text(json.dumps(origin))
         except OSError as error:
             if made:
                 shutil.rmtree(folder.path, ignore_errors=True)
@@ -86,8 +88,9 @@ class SweepFolder:
     def job(self) -> Job:
         """The job that was started, with the directory that it came from."""
         origin = json.loads((self.path / "origin.json").read_text())
-        saved = load_job(self.path / "job.yaml")
-        return Job.from_dict(saved.to_dict(), directory=Path(origin["job_directory"]))
+        return Job.from_dict(
+            origin["job"], where=str(self.path / "origin.json"), directory=Path(origin["job_directory"])
+        )
 
     def space(self) -> Space | None:
         """The space that was searched; None for a single training."""

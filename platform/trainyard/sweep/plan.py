@@ -9,7 +9,7 @@ from trainyard.errors import InfeasibleError
 from trainyard.spec.job import Job
 from trainyard.spec.search import Asha, Hyperband, Pbt
 from trainyard.spec.space import Space
-from trainyard.sweep.grid import trial_count
+from trainyard.sweep.points import trial_count
 
 Node = Mapping[str, float]
 """One node's resources, as Ray counts them: {"CPU": 16, "GPU": 1}."""

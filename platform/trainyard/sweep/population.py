@@ -65,6 +65,6 @@ def perturbed(space: Space, job: Job, values: dict[str, Any], generator: random.
 def _moved(dim: Dimension, value: Any, generator: random.Random) -> Any:
     up = generator.random() < 0.5
     if dim.points is not None:  # to the neighbour: a fifth of it may be no value of this dimension
-        place = dim.points.index(value) + (1 if up else -1)
+        place = dim.points.index(value if dim.kind == "categorical" else dim.nearest(value)) + (1 if up else -1)
         return dim.points[min(max(place, 0), len(dim.points) - 1)]
     return min(max(value * (1.2 if up else 0.8), dim.low), dim.high)

@@ -22,7 +22,7 @@ from trainyard.errors import RunError
 from trainyard.spec.dimension import Dimension
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.grid import fixed_points, trial_count
+from trainyard.sweep.points import fixed_points, trial_count
 from trainyard.sweep.samplers import build_sampler, wants_all_dimensions
 
 STATES = {
@@ -151,7 +151,9 @@ def _suggest(trial: Trial, dim: Dimension) -> Any:
         return choices[trial.suggest_categorical(dim.name, list(choices))]
     if dim.kind == "int":
         return trial.suggest_int(dim.name, int(dim.low), int(dim.high), step=int(dim.step or 1), log=dim.log)
-    return trial.suggest_float(dim.name, dim.low, dim.high, step=dim.step, log=dim.log)
+    value = trial.suggest_float(dim.name, dim.low, dim.high, step=dim.step, log=dim.log)
+    # Optuna adds steps up: 0.30000000000000004 where 0.3 is meant.
+    return value if dim.step is None else dim.nearest(value)
 
 
 def _all_stored(point: dict[str, Any]) -> dict[str, Any]:
