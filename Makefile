@@ -27,8 +27,9 @@ lint: .venv/ready
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy platform/trainyard
 
+# Prints the commands: each takes the machine for itself for some minutes.
 benchmarks: .venv/ready
-	@ls benchmarks/*.py | sed 's|^|$(BIN)/python |'
+	@grep -l __main__ benchmarks/*.py | sed 's|^|$(BIN)/python |'
 
 clean:
 	rm -rf .venv

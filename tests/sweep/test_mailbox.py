@@ -120,8 +120,10 @@ def test_a_worker_of_a_former_generation_is_sent_home_and_its_answer_dropped() -
 def test_a_crew_that_cannot_start_is_given_up_with_the_reason() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         call = asyncio.create_task(mailbox.call("start"))
-        for _ in range(mailbox_module.BROKEN_LIMIT):
-            await mailbox.broken("ModuleNotFoundError: No module named 'timm'")
+        for start in range(mailbox_module.BROKEN_LIMIT):
+            assert not call.done(), f"given up after {start} starts"
+            for rank in ("0", "1"):
+                await mailbox.broken(rank, "ModuleNotFoundError: No module named 'timm'")
         reply = await call
         assert reply.final
         assert reply.lost == "the crew could not start: ModuleNotFoundError: No module named 'timm'"

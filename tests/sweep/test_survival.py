@@ -1,5 +1,6 @@
 """The driver itself is killed or interrupted, and the sweep goes on by the command that it names."""
 
+import json
 import os
 import signal
 import subprocess
@@ -119,7 +120,11 @@ def test_ctrl_c_ends_cleanly_and_names_the_command_that_resumes(place: Place) ->
     assert f"Resume with: trainyard sweep --resume {NAME}" in output
     assert "Traceback" not in output
     assert "RUNNING" not in place.statuses()
-    resumed = place.start("--resume", NAME)
+    assert list((place.results / NAME / "trials").glob("*/last.pt")), "there is nothing to go on from"
+    resumed = place.start("--resume", NAME, "--format", "json")
     output, _ = resumed.communicate(timeout=200)
     assert resumed.returncode == 0, output
+    said = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert [line["event"] for line in said[:2]] == ["plan", "sweep_started"]
+    assert (said[-1]["event"], said[-1]["trials"]) == ("summary", {"finished": 6})
     place.assert_complete()

@@ -6,14 +6,19 @@ from typing import Any
 
 import pytest
 
-from trainyard.errors import Diverged, TrialError
+from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment, EpochDone, Started
-from trainyard.sweep.checkpoints import TrialFolder, write
+from trainyard.sweep.checkpoints import TrialFolder, keep_only
 from trainyard.sweep.trial_run import LOSS_LIMIT, Result, TrialRun, is_best
 from trainyard.sweep.workers import CrewLost
 
 EPOCHS = 4
+
+
+def put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 class CountingWorkers:
@@ -35,9 +40,6 @@ class CountingWorkers:
         self.history = [] if state is None else json.loads(state)
         return Started(history=tuple(self.history), live={"optimizer.lr": 0.1}, done=self._done())
 
-    def adopt(self, state: bytes) -> None:
-        self.adopted = json.loads(state)
-
     def epoch(self) -> EpochDone:
         self.trained.append(len(self.history) + 1)
         if (error := self.events.get(len(self.trained))) is not None:
@@ -49,7 +51,7 @@ class CountingWorkers:
         return json.dumps(self.history).encode()
 
     def save(self, path: Path) -> None:
-        write(path, self.state())
+        put(path, self.state())
 
     def stop(self) -> None:
         self.history = []
@@ -105,7 +107,7 @@ def test_epochs_heard_of_before_a_loss_are_trained_again_in_silence(digits_job: 
 
 
 def test_epochs_in_the_checkpoint_that_were_never_heard_of_are_reported(digits_job: Job, folder: TrialFolder) -> None:
-    write(folder.last, json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}, {"val/accuracy": 3.0}]).encode())
+    put(folder.last, json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}, {"val/accuracy": 3.0}]).encode())
     workers = CountingWorkers()
     results = all_results(begin(digits_job, folder, workers, reported=1))
     assert [(result.epoch, result.metrics["val/accuracy"]) for result in results] == [(2, 2.0), (3, 3.0), (4, 4.0)]
@@ -113,7 +115,7 @@ def test_epochs_in_the_checkpoint_that_were_never_heard_of_are_reported(digits_j
 
 
 def test_a_trial_that_was_at_its_end_but_never_told_ends_without_training(digits_job: Job, folder: TrialFolder) -> None:
-    write(folder.last, json.dumps([{"val/accuracy": float(epoch)} for epoch in (1, 2, 3, 4)]).encode())
+    put(folder.last, json.dumps([{"val/accuracy": float(epoch)} for epoch in (1, 2, 3, 4)]).encode())
     workers = CountingWorkers()
     results = all_results(begin(digits_job, folder, workers, reported=4))
     assert [(result.epoch, result.state, result.metrics) for result in results] == [(4, "finished", {})]
@@ -121,7 +123,7 @@ def test_a_trial_that_was_at_its_end_but_never_told_ends_without_training(digits
 
 
 def test_a_damaged_state_costs_its_epochs_and_not_the_trial(digits_job: Job, folder: TrialFolder) -> None:
-    write(folder.last, b"damaged")
+    put(folder.last, b"damaged")
     workers = CountingWorkers()
     assert [result.epoch for result in all_results(begin(digits_job, folder, workers, reported=2))] == [3, 4]
     assert workers.trained == [1, 2, 3, 4]
@@ -150,10 +152,18 @@ def test_a_trial_that_kills_its_crew_again_and_again_fails(digits_job: Job, fold
     assert results[-1].reason == f"lost its crew {LOSS_LIMIT} times: a worker of the crew died"
 
 
-def test_a_crew_that_will_not_come_again_fails_the_trial_at_once(digits_job: Job, folder: TrialFolder) -> None:
+def test_epochs_trained_again_do_not_hide_that_a_trial_kills_its_crew(digits_job: Job, folder: TrialFolder) -> None:
+    """Epoch 1 is fine and epoch 2 kills, each time; without checkpoints epoch 1 comes again in between."""
+    workers = CountingWorkers({count: CrewLost("a worker of the crew died") for count in range(2, 40, 2)})
+    results = all_results(begin(digits_job, folder, workers, saves=False))
+    assert [(result.epoch, result.state) for result in results] == [(1, "running"), (1, "failed")]
+    assert workers.trained == [1, 2] * LOSS_LIMIT
+
+
+def test_a_crew_that_will_not_come_again_ends_the_sweep_and_not_the_trial(digits_job: Job, folder: TrialFolder) -> None:
     workers = CountingWorkers({1: CrewLost("the crew could not start: no timm", final=True)})
     (result,) = all_results(begin(digits_job, folder, workers))
-    assert (result.state, result.epoch) == ("failed", 0)
+    assert (result.state, result.epoch) == ("unfinished", 0)
     assert "no timm" in result.reason
 
 
@@ -173,27 +183,34 @@ def test_a_model_that_raises_when_it_is_built_is_a_failed_trial(digits_job: Job,
     assert run.next_result().reason == "ValueError: no such layer (nets.py:3)"
 
 
-def test_the_state_to_go_on_from_goes_with_the_end_and_the_best_stays(
+def test_once_the_end_is_recorded_the_state_to_go_on_from_goes_and_the_best_stays(
     digits_job: Job, folder: TrialFolder, tmp_path: Path
 ) -> None:
     all_results(begin(digits_job, folder, CountingWorkers()))
+    assert folder.last_state() is not None
+    assert keep_only(tmp_path, best=[7], ended=[7]) == {7}
     assert folder.last_state() is None
-    assert len(json.loads((tmp_path / "trials" / "00007" / "best.pt").read_bytes())) == EPOCHS
+    assert len(json.loads(folder.best.read_bytes())) == EPOCHS
+    assert keep_only(tmp_path, best=[], ended=[7]) == set()
+    assert not folder.best.exists()
 
 
-def test_anothers_weights_are_taken_over_without_its_epochs(digits_job: Job, folder: TrialFolder) -> None:
+def test_a_state_that_tune_kept_brings_its_epochs_along(digits_job: Job, folder: TrialFolder) -> None:
     workers = CountingWorkers()
     run = begin(digits_job, folder, workers)
-    run.next_result()
-    run.restore(b"[1, 2, 3]", own=False)
-    assert workers.adopted == [1, 2, 3]
-    assert run.next_result().epoch == 2
-
-
-def test_a_paused_trial_goes_on_after_the_epochs_of_its_state(digits_job: Job, folder: TrialFolder) -> None:
-    run = begin(digits_job, folder, CountingWorkers())
-    run.restore(json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}]).encode(), own=True)
+    run.restore(json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}]).encode())
     assert run.next_result().epoch == 3
+    assert workers.trained == [3]
+
+
+def test_a_disk_that_refuses_ends_the_sweep_and_not_the_trial(digits_job: Job, folder: TrialFolder) -> None:
+    class FullDisk(CountingWorkers):
+        def save(self, path: Path) -> None:
+            raise RunError("No space left on device")
+
+    results = all_results(begin(digits_job, folder, FullDisk()))
+    assert [(result.epoch, result.state) for result in results] == [(1, "running"), (1, "unfinished")]
+    assert results[-1].reason == "No space left on device"
 
 
 @pytest.mark.parametrize(

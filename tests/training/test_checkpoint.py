@@ -70,10 +70,10 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full_disk(file: int) -> None:
+    def full_disk(file: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(RunError, match=r"can't write the checkpoint .*state: No space left on device"):
         checkpoint.save_state(saved, {"history": []})
     assert checkpoint.load_state(saved)["history"] == STATE["history"]

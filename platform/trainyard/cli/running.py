@@ -157,9 +157,10 @@ def run(request: Request, *, address: str | None, cpus: int | None, output: str)
         state, reason, undelivered = progress.state, progress.reason, error
     if recorded:
         conclude(request, progress, state, reason, output)
-    if undelivered is not None:
-        raise undelivered
-    return _exit_code(request, state, reason, recorded=recorded)
+    if undelivered is None:
+        return _exit_code(request, state, reason, recorded=recorded)
+    print(undelivered, file=sys.stderr)
+    return _exit_code(request, state, reason, recorded=recorded) or undelivered.exit_code
 
 
 def _check_fits(request: Request, cpus: int) -> None:

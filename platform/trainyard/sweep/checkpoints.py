@@ -1,10 +1,9 @@
 """The states of trials on disk: one folder a trial, `last.pt` to go on from and `best.pt` to keep.
 
-Files are whole or absent: written aside, then renamed. `last.pt` goes when the trial ends, `best.pt` stays for the best
-trials of the sweep only.
+The workers write them (`training.checkpoint`), on storage that the nodes share. The driver deletes them, once it has
+recorded that a trial has ended: `last.pt` always, `best.pt` but for the best trials of the sweep.
 """
 
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,34 +28,23 @@ class TrialFolder:
         return self._path / "best.pt"
 
     def last_state(self) -> bytes | None:
-        """What `last` holds; None where there is none yet."""
+        """What `last` holds; None where there is none yet. RunError where it can't be read."""
         try:
             return self.last.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise RunError(f"{self.last}: the checkpoint can't be read ({error.strerror}).") from error
 
     def drop_last(self) -> None:
         self.last.unlink(missing_ok=True)
 
 
 def keep_only(sweep_folder: Path, best: Iterable[int], ended: Iterable[int]) -> set[int]:
-    """Delete the folders of the `ended` trials that are not among the `best`; return those that stay."""
+    """Delete what the `ended` trials need no more: all but the best state of the `best`; return those that stay."""
     stay = set(best) & set(ended)
+    for trial in stay:
+        TrialFolder(sweep_folder, trial).drop_last()
     for trial in set(ended) - stay:
         shutil.rmtree(sweep_folder / "trials" / f"{trial:05d}", ignore_errors=True)
     return stay
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. RunError where the disk refuses."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: the checkpoint could not be written ({error.strerror}). "
-            "Make room or point --results at another disk, then resume."
-        ) from error

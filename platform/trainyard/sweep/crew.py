@@ -8,6 +8,7 @@ The function at the bottom is what runs on every worker.
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 
 import ray
 from ray import cloudpickle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainyard.data.cache import SharedData
-from trainyard.errors import Diverged, TrialError
+from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import EpochDone, Started
 from trainyard.sweep.mailbox import Answer, Mailbox
@@ -38,12 +40,18 @@ class CrewOrders:
 
 def open_mailboxes(count: int) -> list[MailboxHandle]:
     """One mailbox a crew. They cost no CPU and end with the driver."""
-    actor = ray.remote(num_cpus=0, max_concurrency=1000)(Mailbox)
-    return [actor.remote() for _ in range(count)]
+    return [beside_driver(Mailbox) for _ in range(count)]
+
+
+def beside_driver(kind: type, *arguments: Any) -> Any:
+    """A small actor on the driver's node, which must live anyway: elsewhere the death of a node would take it away."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_concurrency=1000, scheduling_strategy=here)(kind)
+    return actor.remote(*arguments)
 
 
 class Crew:
-    """The driver's end of one crew: a thread with the `TorchTrainer` run. `close` ends it."""
+    """The driver's end of one crew: a thread with the `TorchTrainer` run."""
 
     def __init__(self, name: str, orders: CrewOrders, mailbox: MailboxHandle, storage: Path) -> None:
         self._name = name
@@ -86,10 +94,23 @@ class Crew:
             ),
         ).fit()
 
-    def close(self, timeout: float = 10.0) -> None:
-        """Send the workers home and wait for the run to end."""
-        ray.get(self._mailbox.close.remote("the sweep has ended"))
-        self._thread.join(timeout)
+    def send_home(self) -> None:
+        """Tell the workers to leave; does not wait."""
+        with contextlib.suppress(ray.exceptions.RayError):  # a dead mailbox has nobody to tell
+            self._mailbox.close.remote("the sweep has ended")
+
+    def wait(self, seconds: float) -> None:
+        """Until the run has ended, or for so long."""
+        self._thread.join(max(seconds, 0.0))
+
+
+def close_crews(crews: Sequence[Crew], seconds: float = 10.0) -> None:
+    """Send all crews home at once, and wait for them together."""
+    for crew in crews:
+        crew.send_home()
+    end = time.monotonic() + seconds
+    for crew in crews:
+        crew.wait(end - time.monotonic())
 
 
 class CrewWorkers:
@@ -102,9 +123,6 @@ class CrewWorkers:
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         return self._call("start", (values, state))
 
-    def adopt(self, state: bytes) -> None:
-        self._call("adopt", state)
-
     def epoch(self) -> EpochDone:
         return self._call("epoch")
 
@@ -112,7 +130,10 @@ class CrewWorkers:
         return self._call("state")
 
     def save(self, path: Path) -> None:
-        self._call("save", str(path))
+        try:
+            self._call("save", str(path))
+        except TrialError as error:
+            raise RunError(error.reason) from None
 
     def stop(self) -> None:
         self._call("stop")
@@ -126,17 +147,21 @@ class CrewWorkers:
             raise CrewLost(reply.lost, final=reply.final)
         failed = [answer for answer in reply.answers if answer.failure is not None]
         if failed:
+            cause = _cause(failed)
             self._regroup()
-            raise _cause(failed)
+            raise cause
         return next(answer.value for answer in reply.answers if answer.rank == 0)
 
     def _regroup(self) -> None:
-        """After a failure the workers may stand at different collectives, so their process group is made anew."""
+        """After a failure the workers may stand at different collectives, so their process group is made anew.
+
+        Workers that can't form one end themselves, and Ray Train builds the crew anew; the next command waits for it.
+        """
         self._rounds += 1
-        reply = ray.get(self._mailbox.call.remote("regroup", self._rounds))
-        failed = [answer.failure for answer in reply.answers if answer.failure is not None]
-        if reply.lost or failed:
-            raise CrewLost(reply.lost or f"the crew could not form a new process group: {failed[0]}")
+        with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
+            reply = ray.get(self._mailbox.call.remote("regroup", self._rounds))
+            if any(answer.failure is not None for answer in reply.answers):
+                ray.get(self._mailbox.call.remote("quit"))
 
 
 def _cause(failed: Sequence[Answer]) -> Exception:

@@ -1,6 +1,7 @@
 """What one worker of a crew does: fetch a command from the mailbox, carry it out, answer."""
 
 import datetime
+import os
 import socket
 import uuid
 from typing import Any
@@ -27,7 +28,7 @@ def serve(mailbox: Any, orders: Any) -> None:
         generation = _common_generation()
         ray.get(mailbox.join.remote(rank=member.rank, size=member.workers, generation=generation))
     except Exception as error:
-        ray.get(mailbox.broken.remote(describe(error)))
+        ray.get(mailbox.broken.remote(os.environ.get("RANK", "0"), describe(error)))
         raise
     _Serving(mailbox, worker, member, generation).loop()
 
@@ -74,8 +75,8 @@ class _Serving:
         try:
             return Answer(rank=rank, value=self._value(command))
         except Exception as error:
-            # The other workers may be waiting for this one in a collective: closing the process group's connections
-            # makes their call fail at once instead of after its time-out.
+            # The other workers may be waiting for this one in a collective: closing the connections makes their call
+            # fail at once with gloo. NCCL notices after its own time-out, ends the process, and the crew is built anew.
             if dist.is_initialized():
                 dist.destroy_process_group()
             failure = str(error) if isinstance(error, TrainyardError) else describe(error)
@@ -88,8 +89,6 @@ class _Serving:
         match command.verb:
             case "start":
                 return self._worker.start(*command.payload)
-            case "adopt":
-                return self._worker.adopt(command.payload)
             case "epoch":
                 return self._worker.epoch()
             case "state":
@@ -98,6 +97,8 @@ class _Serving:
                 return self._worker.save(command.payload)
             case "stop":
                 return self._worker.stop()
+            case "quit":
+                os._exit(1)
             case "regroup":
                 return self._regroup(command.payload)
         raise AssertionError(f"unknown command {command.verb!r}")

@@ -10,6 +10,7 @@ then ends as lost, and the slot starts its trial again from the last checkpoint.
 """
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -83,7 +84,7 @@ class Mailbox:
         self._command: Command | None = None
         self._answers: list[Answer] = []
         self._number = 0
-        self._broken: list[str] = []
+        self._broken: Counter[str] = Counter()
         self._closed: str | None = None
         self._leaving = False
         self._holder: tuple[str, Holder] | None = None
@@ -167,11 +168,11 @@ class Mailbox:
 
     # -- bad news, and the end
 
-    async def broken(self, reason: str) -> None:
-        """A worker could not get ready. After some such starts in a row the crew is given up."""
+    async def broken(self, rank: str, reason: str) -> None:
+        """A worker could not get ready, at most once a start. After some such starts in a row the crew is given up."""
         async with self._changed:
-            self._broken.append(reason)
-            if len(self._broken) >= BROKEN_LIMIT:
+            self._broken[rank] += 1
+            if self._broken[rank] >= BROKEN_LIMIT:
                 self._closed = f"the crew could not start: {reason}"
             self._changed.notify_all()
 

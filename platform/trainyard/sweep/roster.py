@@ -27,12 +27,6 @@ class Roster:
             self._expected += 1
             self._gave_up = False
 
-    async def lower(self, expected: int) -> None:
-        """No more than `expected` slots will come, as fewer trials than slots are left to start."""
-        async with self._changed:
-            self._expected = min(self._expected, expected)
-            self._changed.notify_all()
-
     async def gathered(self, timeout: float) -> None:
         """Return when all expected slots are there, or after `timeout` seconds; from then on at once."""
         async with self._changed:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-import ray
 from ray import tune
 from ray.air._internal import usage
 
@@ -17,7 +16,7 @@ from trainyard.data.dataset import Dataset
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.checkpoints import keep_only
-from trainyard.sweep.crew import Crew, CrewOrders, open_mailboxes
+from trainyard.sweep.crew import Crew, CrewOrders, beside_driver, close_crews, open_mailboxes
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Ledger, Listener
 from trainyard.sweep.opening import opening
@@ -32,7 +31,7 @@ from trainyard.sweep.study import Study
 from trainyard.sweep.workers import describe
 from trainyard.tracking.events import Event, SweepState, TrialEpoch
 from trainyard.tracking.journal import Journal
-from trainyard.tracking.recorder import Recorder
+from trainyard.tracking.recorder import recording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ def run_sweep(
         study = Study(sweep.folder.study, name=sweep.folder.name, job=sweep.job, space=sweep.space)
         plan = make_plan(sweep.job, sweep.space, nodes)
         on_plan(plan)
-        with _recording(sweep, journal) as recorder:
+        with recording(journal, sweep.tracking_uri, sweep.job.name, deliver_with=sweep.resume_command) as recorder:
             ledger = Ledger(
                 study=study,
                 record=recorder.send,
@@ -102,7 +101,7 @@ def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) 
     data = share(sweep.dataset, sweep.job.data)
     searcher = LedgerSearcher(ledger, slots=None if pauses_trials(sweep.space) else plan.slots)
     with ray_logs_to(sweep.folder.path / "ray.log"), _crews(sweep, plan, data) as mailboxes, _interruptible(searcher):
-        roster = ray.remote(num_cpus=0, max_concurrency=1000)(Roster).remote(min(plan.slots, ledger.remaining))
+        roster = beside_driver(Roster, min(plan.slots, ledger.remaining))
         orders = SlotOrders(
             job=sweep.job,
             directory=sweep.job.directory,
@@ -114,7 +113,7 @@ def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) 
         scheduler = build_scheduler(sweep.job, sweep.space)
         remember(scheduler, _past_epochs(past, sweep.job))
         stopper = SweepStopper(searcher, ledger, sweep)
-        _tuner(sweep, plan, orders, searcher, scheduler, stopper, TuneWatcher(roster)).fit()
+        _tuner(sweep, plan, orders, searcher, scheduler, stopper, TuneWatcher(ledger, roster)).fit()
         stopper.tidy()
     return _ending(searcher, ledger)
 
@@ -184,7 +183,7 @@ class SweepStopper(DriverOnly, tune.Stopper):
     def stop_all(self) -> bool:
         if len(self._ledger.ended) - self._tidied >= TIDY_EVERY:
             self.tidy()
-        return self._searcher.finished or self._ledger.hopeless is not None
+        return self._searcher.stopping or self._ledger.hopeless is not None
 
 
 def _ending(searcher: LedgerSearcher, ledger: Ledger) -> tuple[SweepState, str]:
@@ -192,11 +191,11 @@ def _ending(searcher: LedgerSearcher, ledger: Ledger) -> tuple[SweepState, str]:
         return "failed", str(searcher.error)
     if ledger.hopeless is not None:
         return "failed", ledger.hopeless
+    if ledger.remaining == 0 and all(record.ended for record in ledger.records.values()):
+        return "finished", ""
     if searcher.closing:
         return "interrupted", "stopped by a signal"
-    if any(not record.ended for record in ledger.records.values()):
-        return "failed", "Ray Tune ended before all trials did"
-    return "finished", ""
+    return "failed", "Ray Tune ended before all trials did"
 
 
 def _past_epochs(past: Sequence[Event], job: Job) -> Iterator[tuple[TrialRecord, list[dict[str, float]]]]:
@@ -211,16 +210,6 @@ def _past_epochs(past: Sequence[Event], job: Job) -> Iterator[tuple[TrialRecord,
 
 
 @contextlib.contextmanager
-def _recording(sweep: Sweep, journal: Journal) -> Iterator[Recorder]:
-    recorder = Recorder(journal, sweep.tracking_uri, sweep.job.name, deliver_with=sweep.resume_command)
-    recorder.start()
-    try:
-        yield recorder
-    finally:
-        recorder.close()
-
-
-@contextlib.contextmanager
 def _crews(sweep: Sweep, plan: Plan, data: SharedData) -> Iterator[list[Any]]:
     """A mailbox for each slot of the plan, and the crews behind them, which start beside Tune."""
     mailboxes = open_mailboxes(plan.crews)
@@ -231,8 +220,7 @@ def _crews(sweep: Sweep, plan: Plan, data: SharedData) -> Iterator[list[Any]]:
     try:
         yield mailboxes
     finally:
-        for crew in crews:
-            crew.close()
+        close_crews(crews)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from trainyard.errors import TrainyardError
+from trainyard.errors import RunError, TrainyardError
 from trainyard.sweep.ledger import Ledger
 from trainyard.tracking.events import TrialState
 
@@ -39,12 +39,12 @@ class LedgerSearcher(DriverOnly, Searcher):
         self.closing = False
 
     @property
-    def finished(self) -> bool:
-        """Whether nothing more is to be started and nothing is running."""
+    def stopping(self) -> bool:
+        """Whether the sweep is to end before all its trials have."""
         return self.closing or self.error is not None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self.finished:
+        if self.stopping:
             return str(Searcher.FINISHED)
         if self._slots is not None and len(self._running) >= self._slots:
             return None
@@ -72,6 +72,9 @@ class LedgerSearcher(DriverOnly, Searcher):
             reason = (
                 f"its slot died {SLOT_DEATHS} times (killed, out of memory, or a crash in native code): see ray.log"
             )
+        elif result["trainyard/state"] == "unfinished":  # the trial is to be resumed with the sweep
+            self.error = self.error or RunError(result["trainyard/reason"])
+            return
         else:
             state, reason = result["trainyard/state"], result["trainyard/reason"]
         if state == "running":  # it did not end by itself, so the scheduler ended it
@@ -118,7 +121,8 @@ class TuneWatcher(DriverOnly, tune.Callback):
     known already.
     """
 
-    def __init__(self, roster: Any) -> None:
+    def __init__(self, ledger: Ledger, roster: Any) -> None:
+        self._ledger = ledger
         self._roster = roster
 
     def on_trial_result(
@@ -130,4 +134,5 @@ class TuneWatcher(DriverOnly, tune.Callback):
         self._roster.lost.remote()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._roster.lost.remote()
+        if self._ledger.remaining > 0:  # or no other slot is started in its place
+            self._roster.lost.remote()

@@ -6,7 +6,6 @@ a new one costs half a minute of imports.
 """
 
 import contextlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import ray
 from ray import tune
 
 from trainyard.data.cache import SharedData
-from trainyard.errors import RunError, TrialError
+from trainyard.errors import TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.checkpoints import TrialFolder
@@ -53,18 +52,13 @@ class Slot(tune.Trainable):
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        if self._run is not None:
-            self._run.leave()
         assignment = Assignment(trial=config["trial"], values=config["values"], reported=config["reported"])
         folder = TrialFolder(self._orders.folder, assignment.trial)
         self._run = TrialRun(assignment, self._orders.job, self._workers, folder)
 
     def step(self) -> dict[str, Any]:
         assert self._run is not None
-        try:
-            result = self._run.next_result()
-        except RunError as error:  # a checkpoint that could not be written or read
-            result = Result(epoch=self._run.reported, metrics={}, state="failed", reason=str(error))
+        result = self._run.next_result()
         # Tune gives a waiting trial to whichever actor is free first and then kills the actor that was being started
         # for it. With short trials the second slot would never come up: no result goes out before all are there.
         ray.get(self._orders.roster.gathered.remote(GATHER_SECONDS))
@@ -83,16 +77,12 @@ class Slot(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         assert self._run is not None
         (Path(checkpoint_dir) / "state.pt").write_bytes(self._run.state())
-        (Path(checkpoint_dir) / "trial.json").write_text(json.dumps(self._run.trial))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         assert self._run is not None
-        trial = json.loads((Path(checkpoint_dir) / "trial.json").read_text())
-        self._run.restore((Path(checkpoint_dir) / "state.pt").read_bytes(), own=trial == self._run.trial)
+        self._run.restore((Path(checkpoint_dir) / "state.pt").read_bytes())
 
     def cleanup(self) -> None:
-        if self._run is not None:
-            self._run.leave()
         with contextlib.suppress(TrialError, CrewLost):  # a worker that is not there holds nothing
             self._workers.stop()
 

@@ -52,7 +52,8 @@ class Study:
         self._space = space
         self._path = path
         self._study = self._open(name)
-        asked = len(self._study.get_trials(deepcopy=False))
+        # One that waits was queued by a driver that died before it asked for it.
+        asked = sum(trial.state != TrialState.WAITING for trial in self._study.get_trials(deepcopy=False))
         self._study.sampler = build_sampler(space.search.sampler, seed=space.search.seed, asked=asked)
         self._live: dict[int, Trial] = {}
         self._points = [_all_stored(point) for point in fixed_points(space, job)]
@@ -63,7 +64,7 @@ class Study:
         with self._kept():
             storage = optuna.storages.RDBStorage(f"sqlite:///{self._path}")
             # A trial is a dozen commits: itself, its parameters, its epochs. They take 18 ms together when none of them
-            # waits for the disk. What a power cut could take away, the sweep's journal still has.
+            # waits for the disk: a killed driver loses none of them, a power cut the last.
             event.listen(storage.engine, "connect", _quick_sqlite)
             storage.engine.dispose()
             return optuna.create_study(
@@ -95,7 +96,7 @@ class Study:
         if self._asked >= self.total:
             return None
         with self._kept():
-            if self._asked < len(self._points):
+            if self._asked < len(self._points) and not self._study.get_trials(False, (TrialState.WAITING,)):
                 self._study.enqueue_trial(self._points[self._asked])
             trial = self._study.ask()
             self._asked += 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainyard.data.dataset import Dataset
+from trainyard.errors import RunError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.checkpoints import TrialFolder
@@ -14,10 +15,10 @@ from trainyard.sweep.ledger import Listener
 from trainyard.sweep.opening import opening
 from trainyard.sweep.record import TrialRecord, replay
 from trainyard.sweep.trial_run import Result, TrialRun
-from trainyard.sweep.workers import Workers
+from trainyard.sweep.workers import Workers, describe
 from trainyard.tracking.events import Event, SweepEnded, TrialEpoch, TrialNote, TrialStarted
 from trainyard.tracking.journal import Journal
-from trainyard.tracking.recorder import Recorder
+from trainyard.tracking.recorder import recording
 
 TRIAL = 0
 
@@ -45,7 +46,16 @@ def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> T
         record = replay(past, objectives).get(TRIAL) or TrialRecord(TRIAL, {}, objectives)
         if record.ended:
             return record
-        with _recording(training, journal) as recorder, _workers(training) as workers:
+        with (
+            recording(
+                journal,
+                training.tracking_uri,
+                training.job.name,
+                deliver_with=training.resume_command,
+                standalone=True,
+            ) as recorder,
+            _workers(training) as workers,
+        ):
 
             def send(event: Event) -> None:
                 recorder.send(event)
@@ -56,8 +66,10 @@ def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> T
             send(TrialStarted(trial=TRIAL))
             try:
                 _train(training, workers, record, send)
-            except KeyboardInterrupt:
-                send(SweepEnded(state="interrupted", reason="stopped by a signal"))
+            except BaseException as error:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                reason = "stopped by a signal" if interrupted else describe(error)
+                send(SweepEnded(state="interrupted" if interrupted else "failed", reason=reason))
                 raise
             send(SweepEnded(state="finished" if record.state == "finished" else "failed", reason=record.reason))
     return record
@@ -75,24 +87,11 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
             event = TrialEpoch(trial=TRIAL, epoch=result.epoch, metrics=result.metrics)
             if record.take(event):
                 send(event)
+    if result.state == "unfinished":
+        raise RunError(result.reason)
     assert result.state != "running"
     send(record.end(result.state, result.reason))
-
-
-@contextlib.contextmanager
-def _recording(training: Training, journal: Journal) -> Iterator[Recorder]:
-    recorder = Recorder(
-        journal,
-        training.tracking_uri,
-        training.job.name,
-        standalone=True,
-        deliver_with=training.resume_command,
-    )
-    recorder.start()
-    try:
-        yield recorder
-    finally:
-        recorder.close()
+    TrialFolder(training.folder.path, TRIAL).drop_last()
 
 
 @contextlib.contextmanager
@@ -101,7 +100,7 @@ def _workers(training: Training) -> Iterator[Workers]:
         yield _solo(training)
         return
     from trainyard.data.cache import share
-    from trainyard.sweep.crew import Crew, CrewOrders, CrewWorkers, open_mailboxes
+    from trainyard.sweep.crew import Crew, CrewOrders, CrewWorkers, close_crews, open_mailboxes
 
     (mailbox,) = open_mailboxes(1)
     orders = CrewOrders(
@@ -111,7 +110,7 @@ def _workers(training: Training) -> Iterator[Workers]:
     try:
         yield CrewWorkers(mailbox)
     finally:
-        crew.close()
+        close_crews([crew])
 
 
 def _solo(training: Training) -> Workers:

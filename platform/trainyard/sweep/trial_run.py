@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainyard.errors import Diverged, TrialError
+from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job, Objective
 from trainyard.sweep.assignment import Assignment, Started
 from trainyard.sweep.checkpoints import TrialFolder
@@ -26,13 +26,14 @@ LOSS_LIMIT = 3
 class Result:
     """What a slot reports after an epoch, or at the end of a trial.
 
-    state: running, finished, failed or diverged; reason says why the trial ended. `metrics` is empty where the trial
-    ended without another epoch. `live` holds the sampled values as read back from the live objects.
+    state: running, finished, failed or diverged; reason says why the trial ended. "unfinished" is no end of the trial
+    but of the sweep: its disk is full, or its crew won't come again. `metrics` is empty where no epoch goes with it.
+    `live` holds the sampled values as read back from the live objects.
     """
 
     epoch: int
     metrics: dict[str, float]
-    state: TrialState | Literal["running"] = "running"
+    state: TrialState | Literal["running", "unfinished"] = "running"
     reason: str = ""
     live: dict[str, Any] = field(default_factory=dict)
 
@@ -64,10 +65,12 @@ class TrialRun:
         self._saved_at = clock()
         self._reported = assignment.reported
         self._losses = 0
+        self._furthest = 0
         self._history: list[dict[str, float]] = []
         self._live: dict[str, Any] = {}
         self._done: str | None = None
         self._failure: TrialError | None = None
+        self._obstacle: str | None = None
         self._guarded(lambda: self._restore(folder.last_state()))
 
     @property
@@ -75,38 +78,35 @@ class TrialRun:
         """The trial's number in its sweep."""
         return self._assignment.trial
 
-    @property
-    def reported(self) -> int:
-        """The last epoch that was reported, by this slot or one before it."""
-        return self._reported
-
     def next_result(self) -> Result:
         """The next epoch that the driver has not heard of, or the end of the trial."""
-        while self._failure is None and len(self._history) <= self._reported and self._done is None:
+        while self._goes_on and len(self._history) <= self._reported:
             self._guarded(self._train_epoch)
         if len(self._history) > self._reported:
             self._reported += 1
             return self._epoch_result(self._reported)
+        if self._obstacle is not None:
+            return Result(epoch=self._reported, metrics={}, state="unfinished", reason=self._obstacle)
         if self._failure is not None:
             state: TrialState = "diverged" if isinstance(self._failure, Diverged) else "failed"
-            return self._end(Result(epoch=self._reported, metrics={}, state=state, reason=self._failure.reason))
-        return self._end(Result(epoch=self._reported, metrics={}, state="finished", reason=self._done or ""))
+            return Result(epoch=self._reported, metrics={}, state=state, reason=self._failure.reason)
+        return Result(epoch=self._reported, metrics={}, state="finished", reason=self._done or "")
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._failure is None and self._obstacle is None and self._done is None
 
     def state(self) -> bytes:
         """The trial's whole state, for Tune (population based training, paused trials)."""
         return self._workers.state()
 
-    def restore(self, state: bytes, *, own: bool) -> None:
-        """Go on from `state`: the trial's own (it was paused), or with the weights of another trial."""
-        if own:
-            self._guarded(lambda: self._restore(state))
-            self._reported = max(self._reported, len(self._history))
-        else:
-            self._guarded(lambda: self._workers.adopt(state))
+    def restore(self, state: bytes) -> None:
+        """Go on from a state that Tune kept: the trial's own, as it was paused, or a better trial's of its population.
 
-    def leave(self) -> None:
-        """The trial is over. Its workers hold it until the next one starts: a command less between two trials."""
-        self._folder.drop_last()
+        Another's state brings its epochs along, the schedule goes on where that trial stood; the values are this one's.
+        """
+        self._guarded(lambda: self._restore(state))
+        self._reported = max(self._reported, len(self._history))
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Do a step; after the loss of the crew go back to the last checkpoint, and fail when that does not help."""
@@ -114,9 +114,13 @@ class TrialRun:
             step()
         except TrialError as failure:
             self._failure = failure
+        except RunError as obstacle:
+            self._obstacle = str(obstacle)
         except CrewLost as loss:
             self._losses += 1
-            if loss.final or self._losses >= LOSS_LIMIT:
+            if loss.final:
+                self._obstacle = str(loss)
+            elif self._losses >= LOSS_LIMIT:
                 self._failure = TrialError(f"lost its crew {self._losses} times: {loss}")
             else:
                 self._guarded(lambda: self._restore(self._folder.last_state()))
@@ -140,8 +144,9 @@ class TrialRun:
         epoch = self._workers.epoch()
         self._history.append(epoch.metrics)
         self._done = epoch.done
-        self._losses = 0
         self._save_if_due()
+        if len(self._history) > self._furthest:  # not for an epoch that is trained again
+            self._furthest, self._losses = len(self._history), 0
 
     def _save_if_due(self) -> None:
         due = self._done is None and self._clock() - self._saved_at >= self._job.training.checkpoint_seconds
@@ -156,12 +161,8 @@ class TrialRun:
         metrics, live = self._history[epoch - 1], self._live
         self._live = {}
         if epoch == len(self._history) and self._done is not None:
-            return self._end(Result(epoch=epoch, metrics=metrics, state="finished", reason=self._done, live=live))
+            return Result(epoch=epoch, metrics=metrics, state="finished", reason=self._done, live=live)
         return Result(epoch=epoch, metrics=metrics, live=live)
-
-    def _end(self, result: Result) -> Result:
-        self.leave()
-        return result
 
 
 def is_best(history: list[dict[str, float]], objective: Objective) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 
 from trainyard.data.columns import TrialData
 from trainyard.spec.job import Job
-from trainyard.sweep import checkpoints
 from trainyard.sweep.assignment import EpochDone, Started
 from trainyard.training import checkpoint
 from trainyard.training.trial import Member, Trial
@@ -41,10 +40,6 @@ class Worker:
             self._trial.load_state(checkpoint.from_bytes(state))
         return Started(history=tuple(self._trial.history), live=self._trial.live_values(), done=self._trial.done)
 
-    def adopt(self, state: bytes) -> None:
-        """Go on with another trial's weights (population based training); epochs and settings stay this trial's."""
-        self._running.adopt_state(checkpoint.from_bytes(state))
-
     def epoch(self) -> EpochDone:
         metrics = self._running.epoch()
         return EpochDone(metrics=metrics, done=self._running.done)
@@ -54,11 +49,9 @@ class Worker:
         return checkpoint.to_bytes(self._running.state()) if self._member.rank == 0 else None
 
     def save(self, path: str) -> None:
-        """Write the state of the trial under way to a file, on rank 0. It does not travel: the file is on storage that
-        the nodes share."""
-        state = self.state()
-        if state is not None:
-            checkpoints.write(Path(path), state)
+        """Write the state of the trial under way to a file, on rank 0. RunError where the disk refuses."""
+        if self._member.rank == 0:
+            checkpoint.save_state(Path(path), self._running.state())
 
     def stop(self) -> None:
         """End the trial under way, if any, and free its memory."""

@@ -26,13 +26,12 @@ class CrewLost(Exception):
 class Workers(Protocol):
     """The workers of one slot. One trial at a time; calls come from one thread.
 
-    Every method may raise TrialError or Diverged: the trial has then ended and the workers are ready for the next
-    `start`. `CrewLost` may be raised by workers that live in other processes: `start` again with a state.
+    `start` and `epoch` may raise TrialError or Diverged: the trial has then ended and the workers are ready for the
+    next `start`. `save` raises RunError where the disk refuses. Workers that live in other processes may raise CrewLost
+    at any time: `start` again with a state.
     """
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started: ...
-
-    def adopt(self, state: bytes) -> None: ...
 
     def epoch(self) -> EpochDone: ...
 
@@ -52,10 +51,6 @@ class SoloWorkers:
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         with _EndsTrial(self._worker):
             return self._worker.start(values, state)
-
-    def adopt(self, state: bytes) -> None:
-        with _EndsTrial(self._worker):
-            self._worker.adopt(state)
 
     def epoch(self) -> EpochDone:
         with _EndsTrial(self._worker):

@@ -1,9 +1,11 @@
 """The recorder: what is sent to it stands in the journal at once, and in MLflow a little later."""
 
+import contextlib
 import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 from trainyard.errors import RunError, TrackingError
 from trainyard.tracking.client import Refused, Unreachable
@@ -223,3 +225,19 @@ class Recorder:
 
     def _way_out(self) -> str:
         return f"Deliver them with: {self._deliver_with}" if self._deliver_with else "Resume the sweep to deliver them."
+
+
+@contextlib.contextmanager
+def recording(
+    journal: Journal, tracking_uri: str, experiment: str, *, deliver_with: str, standalone: bool = False
+) -> Iterator[Recorder]:
+    """A recorder at work. TrackingError at the end for what is undelivered, unless a worse error is under way."""
+    recorder = Recorder(journal, tracking_uri, experiment, standalone=standalone, deliver_with=deliver_with)
+    recorder.start()
+    try:
+        yield recorder
+    except BaseException:
+        with contextlib.suppress(TrackingError):
+            recorder.close()
+        raise
+    recorder.close()
