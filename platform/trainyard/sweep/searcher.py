@@ -10,6 +10,8 @@ from trainyard.errors import RunError, TrainyardError
 from trainyard.sweep.ledger import Ledger
 from trainyard.tracking.events import TrialState
 
+STOPPED = "stopped by the scheduler"
+
 SLOT_DEATHS = 4
 """A trial whose slots die so many times is taken to be the cause, and fails."""
 
@@ -67,18 +69,20 @@ class LedgerSearcher(DriverOnly, Searcher):
         trial = self._numbers[trial_id]
         if result is not None:
             self._hear(trial_id, result)
-        if error or result is None:
+        if error:
             state: TrialState = "failed"
             reason = (
                 f"its slot died {SLOT_DEATHS} times (killed, out of memory, or a crash in native code): see ray.log"
             )
+        elif result is None:  # it was paused (hyperband), and is not woken again
+            state, reason = "pruned", STOPPED
         elif result["trainyard/state"] == "unfinished":  # the trial is to be resumed with the sweep
             self.error = self.error or RunError(result["trainyard/reason"])
             return
         else:
             state, reason = result["trainyard/state"], result["trainyard/reason"]
         if state == "running":  # it did not end by itself, so the scheduler ended it
-            state, reason = "pruned", "stopped by the scheduler"
+            state, reason = "pruned", STOPPED
         self._keep_error(lambda: self._ledger.end(trial, state, reason))
 
     def _hear(self, trial_id: str, result: dict[str, Any]) -> None:
