@@ -121,9 +121,8 @@ class Study:
     def tell(self, trial: int, state: str, values: Sequence[float] | None) -> None:
         """The end of a trial: its objective values at its best epoch, None where it has none."""
         told = STATES[state]
-        frozen = self._frozen(trial)
-        if told == TrialState.PRUNED and not frozen.intermediate_values and len(self._job.objectives) == 1:
-            told = TrialState.FAIL if state == "diverged" else told
+        if state == "diverged" and len(self._job.objectives) == 1 and not self._frozen(trial).intermediate_values:
+            told = TrialState.FAIL
         if told == TrialState.COMPLETE and (values is None or not all(map(math.isfinite, values))):
             told = TrialState.FAIL
         with self._kept():
