@@ -73,11 +73,6 @@ class TrialRun:
         self._obstacle: str | None = None
         self._guarded(lambda: self._restore(folder.last_state()))
 
-    @property
-    def trial(self) -> int:
-        """The trial's number in its sweep."""
-        return self._assignment.trial
-
     def next_result(self) -> Result:
         """The next epoch that the driver has not heard of, or the end of the trial."""
         while self._goes_on and len(self._history) <= self._reported:
