@@ -21,9 +21,9 @@ from torch.nn import functional
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
-from trainyard.data.columns import TrialData
-from trainyard.data.manifest import ImageFacts, Manifest, SplitFacts
-from trainyard.data.rows import training_rows
+from trainyard.data.manifest import FileFacts, ImageFacts, Manifest, SplitFacts
+from trainyard.data.rows import EpochOrder, training_rows
+from trainyard.data.split import MemorySplit, Split, TrialData
 from trainyard.models.cnn import Cnn
 from trainyard.spec.job import Job
 from trainyard.training.seeds import Stream, derived_seed
@@ -67,20 +67,31 @@ class Case:
             return {"image": images, "label": np.arange(rows) % CLASSES}
 
         train, evaluate = split(self.rows), split(self.evaluate_rows)
-        channels, height, width = self.image
+        channels, *size = self.image
         manifest = Manifest(
             source="random",
+            annotation="label",
             classes=tuple("0123456789"),
-            image=ImageFacts(channels=channels, height=height, width=width),
+            image=ImageFacts(channels=channels, encoding="raw", smallest=size, largest=size),
             splits={"train": _facts(train), "val": _facts(evaluate)},
             fingerprint="",
         )
-        return TrialData(manifest=manifest, train=train, evaluate=evaluate)
+        return TrialData(manifest=manifest, train=MemorySplit.of(train), evaluate=MemorySplit.of(evaluate))
 
 
 def _facts(columns: dict[str, np.ndarray]) -> SplitFacts:
-    counts = np.bincount(columns["label"], minlength=CLASSES).tolist()
-    return SplitFacts(rows=len(columns["label"]), files=(), class_counts=tuple(counts), fingerprint="")
+    rows = len(columns["label"])
+    counts = tuple(np.bincount(columns["label"], minlength=CLASSES).tolist())
+    channels = columns["image"].shape[1]
+    return SplitFacts(
+        rows=rows,
+        files=(FileFacts(name="random.parquet", rows=rows),),
+        class_images=counts,
+        class_totals=counts,
+        pixel_mean=(0.5,) * channels,
+        pixel_std=(0.3,) * channels,
+        fingerprint="",
+    )
 
 
 CASES = (
@@ -113,7 +124,8 @@ class ByHand:
     def epoch(self) -> dict[str, float]:
         self.epochs += 1
         torch.default_generator.manual_seed(derived_seed(0, Stream.STEPS, self.epochs, 0))  # as Trial seeds dropout
-        rows = training_rows(rows=self.case.rows, batch_size=self.case.batch_size, epoch=self.epochs, seed=0)
+        order = EpochOrder(batch_size=self.case.batch_size, epoch=self.epochs, seed=0)
+        rows = training_rows(self.case.rows, order)
         self.model.train()
         loss_sum, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
         for batch in torch.from_numpy(rows):
@@ -142,7 +154,8 @@ class ByHand:
         return {"val/loss": loss_sum / len(self.val_labels), **values}
 
 
-def _tensors(columns: Any) -> tuple[Tensor, Tensor]:
+def _tensors(split: Split) -> tuple[Tensor, Tensor]:
+    columns = split.first(split.rows)
     return torch.from_numpy(columns["image"]).float() / 255, torch.from_numpy(columns["label"])
 
 

@@ -13,6 +13,15 @@ from trainyard.spec.space import Space
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The disk cache of whoever runs the tests is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAINYARD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("TRAINYARD_CACHE_GIB", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits_job() -> Job:
     """The job of the README."""

@@ -50,7 +50,7 @@ CALLS = {
         "WorkerGroup._init_train_context_on_workers",
     ),
     "ray.train.torch.config": ("_setup_torch_process_group",),
-    "trainyard.data.cache": ("SharedData.read", "_decode"),
+    "trainyard.data.cache": ("SharedData.read", "_read"),
     "trainyard.sweep.run": ("run_sweep",),
     "trainyard.sweep.slot": ("Slot.setup",),
     "trainyard.sweep.crew_member": ("_common_generation",),

@@ -5,10 +5,12 @@ import json
 import math
 import os
 import threading
+from dataclasses import replace
 from typing import Any
 
 from trainyard.cli.lines import EpochLines, JsonLines, LineWriter, PlainLines
 from trainyard.cli.progress import Progress
+from trainyard.data.loading import DataPlan, SplitLoading
 from trainyard.sweep.plan import Plan
 from trainyard.tracking.events import Event, SweepEnded, TrialEpoch, TrialStarted
 
@@ -34,6 +36,18 @@ def test_one_line_for_the_start_for_each_trial_and_for_the_end(events: list[Even
         "trial 3 diverged val/accuracy=0.5000 at epoch 1 of 1 because the loss is NaN in epoch 2 "
         "(4/4, best 0.9000 trial 0)",
         "sweep sweep finished: 4 trials ended (1 diverged, 1 failed, 1 finished, 1 pruned), in 1:01",
+    ]
+
+
+def test_the_start_says_where_the_data_is(plan: Plan) -> None:
+    splits = (
+        SplitLoading(split="train", rows=50_000, nbytes=20 << 30, loading="streamed"),
+        SplitLoading(split="val", rows=270, nbytes=19_440, loading="cached"),
+    )
+    data = DataPlan(splits=splits, room=4 << 30, stream_bytes=1 << 28)
+    assert lines_of(PlainLines, [], replace(plan, data=data)) == [
+        "sweep sweep: 4 trials, 2 at a time, at most 8 epochs each; train streamed (50,000 rows, 20.0 GiB), "
+        "val cached (270 rows, 19 KiB); a node has room for 4.0 GiB"
     ]
 
 

@@ -22,7 +22,26 @@ def test_plan_for_a_machine_of_given_size(place: Path, cli: Callable[..., Answer
         "  trials   16, proposed by tpe",
         "  rungs    after epochs 2, 6 (scheduler: asha)",
         "  epochs   8 a trial, 128 in all, 57 expected",
+        "  data     train cached (1,257 rows, 88 KiB), val cached (270 rows, 19 KiB)",
     ]
+
+
+def test_plan_says_what_is_streamed(place: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("plan", *FILES, "--cpus", "2", "data.loading=streamed")
+
+    assert "  data     train streamed (1,257 rows, 88 KiB), val streamed (270 rows, 19 KiB); a node has" in answer.out
+
+
+def test_plan_before_there_is_a_data_set(place: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("plan", *FILES, "--cpus", "2", "data.path=data/later")
+
+    assert answer.out.splitlines()[-1] == "  data     data/later is not there yet"
+
+
+def test_plan_for_a_data_set_that_does_not_fit(place: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("plan", *FILES, "--cpus", "2", "data.train_split=trian")
+
+    assert (answer.code, answer.err.partition(".")[0]) == (2, "data/digits has no split trian, which data")
 
 
 def test_plan_with_crews(place: Path, cli: Callable[..., Answer]) -> None:

@@ -28,7 +28,7 @@ def request_(place: Path) -> Request:
     ("override", "message"),
     [
         ("data.path=nowhere", "no data set at nowhere. Import one there, such as the digits: trainyard data import"),
-        ("data.evaluate_split=eval", "data/digits has no split eval, which data.evaluate_split names. It has: test,"),
+        ("data.evaluate_split=eval", "data/digits has no split eval, which data.evaluate_split names. It has: train,"),
     ],
 )
 def test_a_data_set_that_does_not_fit(
@@ -38,6 +38,14 @@ def test_a_data_set_that_does_not_fit(
 
     assert answer.code == 2
     assert answer.err.startswith(message)
+    assert not RESULTS.exists()
+
+
+def test_a_data_set_that_is_for_another_task(place: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("train", FILES[0], "task=semantic_segmentation", "model.name=unet", "objective.metric=val/miou")
+
+    assert answer.code == 2
+    assert answer.err.startswith("job digits-cnn: task semantic_segmentation needs masks, data/digits has labels. ")
     assert not RESULTS.exists()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from trainyard.cli.main import run
 from trainyard.data.dataset import Dataset
-from trainyard.data.decode import decode_split
+from trainyard.data.local import read_here
 from trainyard.errors import SpecError
 from trainyard.spec import check, json_schema, load_job, load_space
 from trainyard.spec.model import OWN_MODEL
@@ -129,13 +129,11 @@ def one_thread() -> Iterator[None]:
 def test_a_job_of_the_guide_trains_on_the_digits(
     job: Shown, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainyard.training.trial import Trial, TrialData
+    from trainyard.training.trial import Trial
 
     monkeypatch.setattr(sys, "path", [*sys.path])
     loaded = load_job(written(GUIDE, tmp_path) / job.path)
-    dataset = Dataset.open(digits)
-    train, evaluate = (decode_split(dataset, split, loaded.data.image_size) for split in ("train", "val"))
-    data = TrialData(manifest=dataset.manifest, train=train, evaluate=evaluate)
+    data = read_here(Dataset.open(digits), loaded.data)
 
     assert Trial(loaded, data, directory=loaded.directory).epoch()["val/accuracy"] > 0.2
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainyard.losses.mix import LossMix
+from trainyard.losses.mix import LossMix, Mix
 from trainyard.spec.loss import Loss
 
 LOGITS = torch.randn((8, 3), generator=torch.Generator().manual_seed(0))
@@ -11,7 +11,7 @@ TARGET = torch.arange(8) % 3
 
 
 def mix_of(terms: dict) -> LossMix:
-    return LossMix(Loss.model_validate(terms), class_counts=[3, 3, 2])
+    return LossMix(Loss.model_validate(terms), class_totals=[3, 3, 2])
 
 
 def test_the_mix_is_the_weighted_sum_of_its_terms() -> None:
@@ -35,6 +35,17 @@ def test_only_the_total_has_a_gradient() -> None:
     total, terms = mix_of({"cross_entropy": {}, "focal": {}})(LOGITS.clone().requires_grad_(), TARGET)
     assert total.requires_grad
     assert not any(term.requires_grad for term in terms.values())
+
+
+def test_values_that_are_given_are_mixed_and_the_rest_has_a_gradient_of_zero() -> None:
+    given = {name: torch.tensor(value, requires_grad=True) for name, value in (("heatmap", 2.0), ("size", 3.0))}
+
+    total, terms = Mix(Loss.model_validate({"heatmap": {"weight": 0.5}, "size": {"weight": 0.0}})).mixed(given)
+    total.backward()
+
+    assert total.item() == 1.0
+    assert {name: value.item() for name, value in terms.items()} == {"heatmap": 2.0}
+    assert {name: value.grad for name, value in given.items()} == {"heatmap": 0.5, "size": 0.0}
 
 
 @pytest.mark.parametrize("weights", ["none", "inverse_frequency"])

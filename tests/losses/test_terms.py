@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainyard.losses.terms import CrossEntropy, Focal, Term, inverse_frequency
+from trainyard.losses.terms import IGNORED, CrossEntropy, Focal, Term, inverse_frequency
 from trainyard.spec import loss as spec
 
 COUNTS = [6, 2, 1, 3]
@@ -39,6 +39,13 @@ def test_the_mean_over_workers_is_the_loss_of_the_whole_batch(loss: Term) -> Non
     torch.testing.assert_close(torch.stack(shares).mean(), loss(LOGITS, TARGET))
 
 
+@pytest.mark.parametrize("loss", [WEIGHTED_CROSS_ENTROPY, WEIGHTED_FOCAL, CrossEntropy(spec.CrossEntropy(), COUNTS)])
+def test_weights_multiply_the_losses_of_samples_before_the_mean(loss: Term) -> None:
+    weights = torch.linspace(0, 1, 12)
+    each = torch.stack([loss(LOGITS[row : row + 1], TARGET[row : row + 1]) for row in range(12)])
+    torch.testing.assert_close(loss(LOGITS, TARGET, weights), (weights * each).mean())
+
+
 def test_inverse_frequency_has_mean_one_over_the_rows() -> None:
     weights = inverse_frequency(COUNTS)
     assert weights[TARGET].mean().item() == pytest.approx(1)
@@ -70,3 +77,42 @@ def test_focal_has_finite_gradients_for_samples_that_are_surely_right(gamma: flo
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
     assert loss.item() == pytest.approx(50)
+
+
+# A class for each pixel: 4 images, of which the second has little to learn from and the last nothing.
+
+PIXELS = torch.randn((4, 4, 5, 6), generator=torch.Generator().manual_seed(1)) * 3
+CLASSES = torch.randint(0, 4, (4, 5, 6), generator=torch.Generator().manual_seed(2))
+CLASSES[0, :2], CLASSES[1, 1:], CLASSES[3] = IGNORED, IGNORED, IGNORED
+
+OF_PIXELS: dict[str, Term] = {
+    "cross_entropy": CrossEntropy(spec.CrossEntropy(label_smoothing=0.1), COUNTS),
+    "weighted cross_entropy": WEIGHTED_CROSS_ENTROPY,
+    "focal": Focal(spec.Focal(gamma=2.0), COUNTS),
+    "weighted focal": WEIGHTED_FOCAL,
+}
+
+
+@pytest.mark.parametrize("loss", OF_PIXELS.values(), ids=OF_PIXELS)
+def test_the_loss_of_an_image_is_that_of_its_labelled_pixels_as_samples(loss: Term) -> None:
+    labelled = [classes != IGNORED for classes in CLASSES[:3]]
+    images = [
+        loss(logits[:, there].T, classes[there])
+        for logits, classes, there in zip(PIXELS[:3], CLASSES[:3], labelled, strict=True)
+    ]
+    torch.testing.assert_close(loss(PIXELS, CLASSES), sum(images) / 4)
+
+
+@pytest.mark.parametrize("loss", OF_PIXELS.values(), ids=OF_PIXELS)
+def test_workers_whose_images_differ_in_void_make_the_loss_of_the_whole_batch(loss: Term) -> None:
+    shares = [loss(PIXELS[rank::2], CLASSES[rank::2]) for rank in range(2)]
+    torch.testing.assert_close(torch.stack(shares).mean(), loss(PIXELS, CLASSES))
+
+
+@pytest.mark.parametrize("loss", OF_PIXELS.values(), ids=OF_PIXELS)
+def test_nothing_is_learnt_from_what_is_ignored(loss: Term) -> None:
+    logits = PIXELS.clone().requires_grad_()
+    loss(logits, CLASSES).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert torch.equal(logits.grad.abs().sum(1) > 0, CLASSES != IGNORED)

@@ -96,5 +96,5 @@ def test_a_module_whose_own_import_fails_says_which(folder: Path) -> None:
 def test_an_unknown_architecture_gets_a_hint() -> None:
     with pytest.raises(TrialError, match=r"unknown model cnm. Did you mean cnn\?"):
         build_model(ModelSettings.model_construct(name="cnm"), IMAGE, 10)
-    with pytest.raises(TrialError, match=r"Known models: cnn, or module:function"):
+    with pytest.raises(TrialError, match=r"Known models: centernet, cnn, unet, or module:function"):
         build_model(ModelSettings.model_construct(name="transformer"), IMAGE, 10)

@@ -82,10 +82,7 @@ def test_a_model_of_ones_own_takes_any_settings() -> None:
 def test_a_model_of_ones_own_has_only_the_settings_that_the_job_gives() -> None:
     job = Job.from_dict(DATA | {"model": {"name": "nets:build", "width": 64}})
 
-    assert (
-        told(job, {"model.channels": [1]})
-        == "job: unknown path model.channels in job digits. model has name and width."
-    )
+    assert told(job, {"model.kernel": 1}) == "job: unknown path model.kernel in job digits. model has name and width."
 
 
 def test_settings_of_a_known_model_include_its_defaults(job: Job) -> None:

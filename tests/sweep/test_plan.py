@@ -1,9 +1,12 @@
 """What fits a cluster."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trainyard.data.dataset import Dataset
+from trainyard.data.loading import STREAM_LEAST
 from trainyard.errors import InfeasibleError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
@@ -81,3 +84,49 @@ def test_what_can_never_fit_is_refused_with_the_numbers(digits_job: Job) -> None
 def test_a_population_larger_than_the_crews_is_refused(digits_job: Job) -> None:
     with pytest.raises(InfeasibleError, match="pbt keeps all its trials alive, and 1 crews of 2 workers"):
         make_plan(job(digits_job, workers=2), space(scheduler="pbt"), [{"CPU": 2}])
+
+
+NEEDS = (1257 + 270) * (64 + 8)
+"""Bytes of the digits, decoded."""
+
+
+def test_the_smallest_store_of_a_node_that_trains_decides_what_is_cached(digits_job: Job, digits: Path) -> None:
+    manifest = Dataset.open(digits).manifest
+    small, large = {"CPU": 2, "object_store_memory": 1.5 * NEEDS}, {"CPU": 2, "object_store_memory": 2.0 * NEEDS}
+    head = {"CPU": 0, "object_store_memory": 1.0}
+
+    def loading(*nodes: dict[str, float]) -> list[str]:
+        data = make_plan(job(digits_job), space(), nodes, manifest).data
+        assert data is not None
+        return [split.loading for split in data.splits]
+
+    assert loading(large, head) == ["cached", "cached"]
+    assert loading(large, small) == ["streamed", "cached"]
+
+
+def test_a_plan_says_how_large_the_splits_are(digits_job: Job, digits: Path) -> None:
+    nodes = [{"CPU": 2, "object_store_memory": 1e6}]
+    plan = make_plan(job(digits_job), space(), nodes, Dataset.open(digits).manifest)
+    assert plan.as_dict()["data"] == {
+        "room_bytes": 600_000,
+        "splits": {
+            "train": {"rows": 1257, "bytes": 1257 * 72, "loading": "cached"},
+            "val": {"rows": 270, "bytes": 270 * 72, "loading": "cached"},
+        },
+    }
+
+
+def test_data_that_is_forced_into_a_store_without_room_is_refused(digits_job: Job, digits: Path) -> None:
+    forced = digits_job.with_values({"data.loading": "cached"})
+    nodes = [{"CPU": 2, "object_store_memory": 1e5}]
+    with pytest.raises(
+        InfeasibleError, match=r"decoded, and the smallest object store of the nodes has room for 88 KiB"
+    ):
+        make_plan(forced, space(), nodes, Dataset.open(digits).manifest)
+
+
+def test_streams_of_a_node_share_its_store(digits_job: Job, digits: Path) -> None:
+    streamed = job(digits_job, workers=2).with_values({"data.loading": "streamed"})
+    data = make_plan(streamed, space(), [{"CPU": 8, "object_store_memory": 1e9}], Dataset.open(digits).manifest).data
+    assert data is not None
+    assert STREAM_LEAST < data.stream_bytes == 1e9 * 0.8 / 2 / 8

@@ -4,6 +4,7 @@ import pytest
 import torch
 from sklearn import metrics as sklearn
 from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
 
 from trainyard.errors import TrialError
 from trainyard.spec.loss import Loss
@@ -18,7 +19,7 @@ LABELS = torch.randint(0, 6, (60,), generator=torch.Generator().manual_seed(1)) 
 def task_of(classes: int) -> Classification:
     names = [f"class {index}" for index in range(classes)]
     loss = Loss.model_validate({"cross_entropy": {}})
-    return Classification(classes=names, class_counts=[10] * classes, loss=loss, device=CPU)
+    return Classification(classes=names, class_totals=[10] * classes, loss=loss, device=CPU)
 
 
 def filled(meter: Meter, *parts: slice) -> Meter:
@@ -72,6 +73,23 @@ def test_the_training_meter_counts_rows_that_are_right() -> None:
     assert meter.compute() == {"accuracy": pytest.approx(expected()["accuracy"])}
 
 
+def test_the_loss_of_mixed_samples_is_that_of_both_labels_by_their_shares() -> None:
+    shares = torch.linspace(0, 1, 60)
+    other = LABELS.roll(1)
+    batch = {"image": torch.zeros(60, 1, 1, 1), "label": LABELS, "label_other": other, "label_share": shares}
+    targets = shares[:, None] * one_hot(LABELS, 7) + (1 - shares[:, None]) * one_hot(other, 7)
+    total, terms = task_of(7).losses(LOGITS, batch)
+    torch.testing.assert_close(total, cross_entropy(LOGITS, targets))
+    torch.testing.assert_close(terms["cross_entropy"], total)
+
+
+def test_of_a_mixed_sample_the_own_label_counts_as_right() -> None:
+    mixed = {"label": LABELS, "label_other": LABELS.roll(1), "label_share": torch.zeros(60)}
+    meter = task_of(7).training_meter()
+    meter.update(LOGITS, mixed)
+    assert meter.compute() == {"accuracy": pytest.approx(expected()["accuracy"])}
+
+
 @pytest.mark.parametrize(("classes", "reported"), [(5, False), (6, True)])
 def test_top5_accuracy_needs_more_than_five_classes(classes: int, reported: bool) -> None:
     task = task_of(classes)
@@ -94,5 +112,5 @@ def test_top5_accuracy_needs_more_than_five_classes(classes: int, reported: bool
 )
 def test_an_answer_of_no_use_is_described(output: object, message: str) -> None:
     with pytest.raises(TrialError) as error:
-        task_of(10).check_output(output, rows=2)
+        task_of(10).check_output(output, {"image": torch.rand(2, 3, 4, 4)})
     assert message in str(error.value)

@@ -1,6 +1,7 @@
 """Several processes that train the same jobs together; run by test_workers.py.
 
-python gloo_worker.py CASES DATA FOLDER: for each case, rank 0 writes its metrics and weights to FOLDER/<case>.
+python gloo_worker.py CASES DATA FOLDER: for each case, rank 0 writes its metrics and weights to FOLDER/<case>. DATA is
+a pickled dict, of which a case names an entry.
 """
 
 import json
@@ -14,27 +15,27 @@ import torch
 import torch._dynamo  # DistributedDataParallel needs it: imported once, before the processes part
 import torch.distributed as dist
 import torch.multiprocessing
+import torchvision.ops  # noqa: F401, the metrics of detection need it
 
-from trainyard.data.columns import TrialData
+from trainyard.data.split import TrialData
 from trainyard.spec.job import Job
 from trainyard.training import learner
 from trainyard.training.trial import Member, Trial
 from trainyard.training.workers import Replicas
 
 
-def train(rank: int, cases: list[dict[str, Any]], data: TrialData, folder: Path) -> None:
+def train(rank: int, cases: list[dict[str, Any]], data: dict[str, TrialData], folder: Path) -> None:
     torch.set_num_threads(1)
     for case in cases:
         if rank < case["workers"]:
-            together(case, data, rank, folder)
+            together(case, data[case["data"]], rank, folder)
 
 
 def together(case: dict[str, Any], data: TrialData, rank: int, folder: Path) -> None:
     workers = case["workers"]
     meeting = f"file://{folder}/{case['name']}.meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
-    if case["overlap"]:
-        learner.Replicas = partial(Replicas, overlap=True)  # type: ignore[misc, assignment]
+    learner.Replicas = partial(Replicas, overlap=case["overlap"])  # type: ignore[misc, assignment]
     trial = Trial(Job.from_dict(case["job"]), data, member=Member(rank=rank, workers=workers))
     for _ in range(2):
         trial.epoch()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainyard.data.columns import TrialData
+from trainyard.data.split import TrialData
 from trainyard.errors import TrialError
 from trainyard.spec.job import Job
 from trainyard.training.trial import Trial

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainyard.data.columns import TrialData
+from trainyard.data.split import TrialData
 from trainyard.errors import RunError
 from trainyard.spec.job import Job
 from trainyard.training import checkpoint

@@ -1,7 +1,7 @@
 """One trial on one worker."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainyard.data.columns import TrialData
+from trainyard.data.columns import Columns
+from trainyard.data.rows import EpochOrder
+from trainyard.data.split import MemorySplit, TrialData
 from trainyard.errors import DataError, Diverged, TrialError
 from trainyard.spec.job import Job
 from trainyard.training.trial import Trial
@@ -21,6 +23,16 @@ SECONDS = ("seconds/train", "seconds/evaluate")
 
 def without_seconds(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{name: value for name, value in metrics.items() if name not in SECONDS} for metrics in history]
+
+
+def train_images(data: TrialData) -> np.ndarray:
+    assert isinstance(data.train, MemorySplit)
+    return data.train.chunks[0]["image"]
+
+
+def with_train_images(data: TrialData, images: np.ndarray) -> TrialData:
+    assert isinstance(data.train, MemorySplit)
+    return replace(data, train=MemorySplit.of({**data.train.chunks[0], "image": images}))
 
 
 def trained(job: Job, data: TrialData, epochs: int = 2) -> Trial:
@@ -101,17 +113,17 @@ def test_a_learning_rate_far_too_high_diverges(make_job: MakeJob, data: TrialDat
 
 
 def test_nan_pixels_diverge(make_job: MakeJob, data: TrialData) -> None:
-    images = (data.train["image"] / 255).astype(np.float32)
+    images = (train_images(data) / 255).astype(np.float32)
     images[3, 0, 0, 0] = np.nan
     with pytest.raises(Diverged, match=r"the loss is nan by step 9 of 9 of epoch 1"):
-        Trial(make_job(), replace(data, train={**data.train, "image": images})).epoch()
+        Trial(make_job(), with_train_images(data, images)).epoch()
 
 
 @pytest.mark.parametrize("pixel", [0, 255])
 def test_constant_images_train_without_a_nan(make_job: MakeJob, data: TrialData, pixel: int) -> None:
-    constant = np.full_like(data.train["image"], pixel)
+    constant = np.full_like(train_images(data), pixel)
     job = make_job(augmentations={**AUGMENTATIONS, "contrast": {"amount": 1.0}, "brightness": {"amount": 1.0}})
-    metrics = Trial(job, replace(data, train={**data.train, "image": constant})).epoch()
+    metrics = Trial(job, with_train_images(data, constant)).epoch()
     assert np.isfinite(list(metrics.values())).all()
 
 
@@ -125,9 +137,51 @@ def test_a_single_batch_is_an_epoch(make_job: MakeJob, data: TrialData) -> None:
     assert trained(job, data, epochs=1).done == "all epochs"
 
 
+def test_padding_makes_a_batch_larger_than_the_split(make_job: MakeJob, data: TrialData) -> None:
+    job = make_job(training={"batch_size": 200, "epochs": 1, "last_batch": "pad"})
+    assert trained(job, data, epochs=1).done == "all epochs"
+
+
+def test_what_is_weighed_nothing_is_not_learnt(make_job: MakeJob, data: TrialData) -> None:
+    weights = dict.fromkeys("bcdef", 0.0)
+    job = make_job(training={"sampling": {"name": "weighted", "weights": weights}})
+    history = trained(job, data).history
+    assert history[-1]["train/accuracy"] == 1.0
+    assert history[-1]["val/accuracy"] < 0.3
+
+
+def test_weights_that_leave_no_row(make_job: MakeJob, data: TrialData) -> None:
+    sampling = {"name": "weighted", "weights": dict.fromkeys("abcdef", 0.0)}
+    with pytest.raises(DataError, match=r"must not all be 0 for the classes that occur in the training split"):
+        Trial(make_job(training={"sampling": sampling}), data)
+
+
+class Streamed(MemorySplit):
+    """Yields batches as a stream does, and says whether its reader let go of it."""
+
+    closed = 0
+
+    def training(self, order: EpochOrder) -> Iterator[Columns]:
+        try:
+            yield from super().training(order)
+        finally:
+            self.closed += 1
+
+
+def test_a_trial_that_diverges_lets_go_of_its_stream(make_job: MakeJob, data: TrialData) -> None:
+    assert isinstance(data.train, MemorySplit)
+    split = Streamed(data.train.chunks)
+    job = make_job(optimizer={"name": "sgd", "lr": 1e9}, training={"batch_size": 2})
+    with pytest.raises(Diverged, match=r"by step 50 of 75"):
+        Trial(job, replace(data, train=split)).epoch()
+    assert split.closed == 1
+
+
 def test_a_split_that_is_not_there(make_job: MakeJob, data: TrialData) -> None:
     job = make_job(data={"path": "data/patterns", "evaluate_split": "test"})
-    with pytest.raises(DataError, match=r"data/patterns has no split test. It has: train, val."):
+    with pytest.raises(
+        DataError, match=r"data/patterns has no split test, which data.evaluate_split names. It has: train, val."
+    ):
         Trial(job, data)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainyard.data.columns import TrialData
+from trainyard.data.split import TrialData
 from trainyard.spec.job import Job
 from trainyard.training.trial import Trial
 
@@ -31,22 +31,57 @@ SECTIONS: dict[str, Any] = {
     "optimizer": {"name": "sgd", "lr": 0.1},
     "training": {"clip_grad_norm": 1.0, "batch_size": 16, "epochs": 2},
 }
+SCENES: dict[str, Any] = {
+    "augmentations": {"horizontal_flip": {}, "rotate": {"degrees": 20, "p": 0.5}},
+    "schedule": {"name": "one_cycle"},
+    "optimizer": {"name": "sgd", "lr": 0.05},
+    "training": {"clip_grad_norm": 1.0, "batch_size": 8, "epochs": 2},
+}
+TASKS: dict[str, dict[str, Any]] = {
+    "label": SECTIONS,
+    "mask": {
+        **SCENES,
+        "task": "semantic_segmentation",
+        "model": {"name": "unet", "channels": [4, 6, 8], "norm": "group"},
+        "loss": {
+            "cross_entropy": {"weight": 0.5, "class_weights": "inverse_frequency", "label_smoothing": 0.1},
+            "focal": {"weight": 0.5, "class_weights": "inverse_frequency"},
+        },
+        "objective": {"metric": "val/miou", "mode": "max"},
+    },
+    "boxes": {
+        **SCENES,
+        "task": "detection",
+        "model": {"name": "centernet", "channels": [4, 6, 8], "norm": "group", "head_channels": 6},
+        "loss": {"heatmap": {}, "size": {"weight": 0.1}},  # without offset: its head learns nothing
+        "objective": {"metric": "val/map", "mode": "max"},
+    },
+}
 CASES: list[dict[str, Any]] = [
-    {"name": "four", "workers": 4, "overlap": False},
-    {"name": "two", "workers": 2, "overlap": False},
-    {"name": "overlapped", "workers": 2, "overlap": True},
+    {"name": "four", "data": "label", "workers": 4, "overlap": False},
+    {"name": "two", "data": "label", "workers": 2, "overlap": False},
+    {"name": "overlapped", "data": "label", "workers": 2, "overlap": True},
+    {"name": "masks", "data": "mask", "workers": 2, "overlap": False},
+    {"name": "boxes", "data": "boxes", "workers": 2, "overlap": False},
+    {"name": "boxes overlapped", "data": "boxes", "workers": 2, "overlap": True},
 ]
+
+Made = dict[str, tuple[Job, TrialData]]
 
 
 @pytest.fixture(scope="module")
-def trained_together(
-    make_job: Callable[..., Job], data: TrialData, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, dict[str, Any]]:
+def made(make_job: Callable[..., Job], make_scenes: Callable[..., TrialData], data: TrialData) -> Made:
+    """A job and its data for each annotation."""
+    of = {"label": data, "mask": make_scenes("mask"), "boxes": make_scenes("boxes")}
+    return {name: (make_job(**TASKS[name]), found) for name, found in of.items()}
+
+
+@pytest.fixture(scope="module")
+def trained_together(made: Made, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What came of each case. The four processes fork from one that has imported torch, which takes seconds."""
     folder = tmp_path_factory.mktemp("workers")
-    (folder / "data").write_bytes(pickle.dumps(data))
-    job = make_job(**SECTIONS).to_dict()
-    cases = json.dumps([{**case, "job": job} for case in CASES])
+    (folder / "data").write_bytes(pickle.dumps({name: found for name, (_, found) in made.items()}))
+    cases = json.dumps([{**case, "job": made[case["data"]][0].to_dict()} for case in CASES])
     command = [sys.executable, str(Path(__file__).parent / "gloo_worker.py"), cases, str(folder / "data"), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -54,21 +89,24 @@ def trained_together(
 
 
 @pytest.fixture(scope="module")
-def trained_alone(make_job: Callable[..., Job], data: TrialData) -> dict[str, Any]:
-    trial = Trial(make_job(**SECTIONS), data)
-    trial.epoch()
-    trial.epoch()
-    return {"history": trial.history, "weights": trial.state()["learner"]["model"]}
+def trained_alone(made: Made) -> dict[str, dict[str, Any]]:
+    results = {}
+    for name, (job, found) in made.items():
+        trial = Trial(job, found)
+        trial.epoch()
+        trial.epoch()
+        results[name] = {"history": trial.history, "weights": trial.state()["learner"]["model"]}
+    return results
 
 
-@pytest.mark.parametrize("case", [case["name"] for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_several_workers_get_what_one_gets(
-    case: str, trained_together: dict[str, dict[str, Any]], trained_alone: dict[str, Any]
+    case: dict[str, Any], trained_together: dict[str, dict[str, Any]], trained_alone: dict[str, dict[str, Any]]
 ) -> None:
-    together = trained_together[case]
-    for ours, alone in zip(together["history"], trained_alone["history"], strict=True):
-        assert ours.keys() == alone.keys()
+    together, alone = trained_together[case["name"]], trained_alone[case["data"]]
+    for ours, expected in zip(together["history"], alone["history"], strict=True):
+        assert ours.keys() == expected.keys()
         for name in ours.keys() - {"seconds/train", "seconds/evaluate"}:
-            assert ours[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-5), name
+            assert ours[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-5), name
     for name, weight in together["weights"].items():
-        torch.testing.assert_close(weight, trained_alone["weights"][name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(weight, alone["weights"][name], rtol=1e-3, atol=1e-5)

@@ -10,6 +10,7 @@ from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from trainyard.cli.planning import loading_words
 from trainyard.cli.printing import as_json, counted, duration, number
 from trainyard.cli.progress import Progress, TrialView
 from trainyard.sweep.plan import Plan
@@ -59,9 +60,10 @@ class PlainLines:
     def _outline(self, plan: Plan) -> str:
         done = f", {self._progress.done} of them done" if self._progress.done else ""
         crews = f", each a crew of {plan.workers} workers" if plan.crews else ""
+        data = f"; {loading_words(plan.data)}" if plan.data else ""
         return (
             f"{counted(plan.trials, 'trial')}{done}, {plan.slots} at a time{crews}, at most "
-            f"{counted(plan.epochs_per_trial, 'epoch')} each"
+            f"{counted(plan.epochs_per_trial, 'epoch')} each{data}"
         )
 
     def take(self, event: Event) -> None:

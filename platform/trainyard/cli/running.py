@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, Self
 
@@ -17,10 +16,11 @@ from trainyard.cli.outcome import conclude
 from trainyard.cli.progress import Progress
 from trainyard.cli.request import Request
 from trainyard.data.dataset import Dataset
-from trainyard.errors import DataError, RunError, TrackingError, UsageError
+from trainyard.errors import RunError, TrackingError, UsageError
 from trainyard.spec.job import Job
 from trainyard.sweep.folder import SweepFolder
-from trainyard.sweep.plan import Plan, trials_that_fit
+from trainyard.sweep.plan import Plan, make_data_plan, trials_that_fit
+from trainyard.tasks.fitting import require_fit
 from trainyard.tracking.compare import sweep_exists
 from trainyard.tracking.events import Event
 from trainyard.tracking.journal import Journal
@@ -77,14 +77,8 @@ def opened(request: Request) -> Iterator[Opened]:
 
 
 def _dataset(job: Job) -> Dataset:
-    dataset = Dataset.open(Path(job.data.path))
-    splits = dataset.manifest.splits
-    for setting in ("train_split", "evaluate_split"):
-        if getattr(job.data, setting) not in splits:
-            raise DataError(
-                f"{dataset.path} has no split {getattr(job.data, setting)}, which data.{setting} names. It has: "
-                f"{', '.join(splits)}."
-            )
+    dataset = Dataset.open(job.data.path)
+    require_fit(job, dataset.manifest)
     return dataset
 
 
@@ -220,20 +214,33 @@ def _sweep(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
 
 def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display: Display) -> tuple[str, str]:
     from trainyard.cluster.session import connected
+    from trainyard.data.loading import DataPlan, plan_data
+    from trainyard.data.memory import free_memory
     from trainyard.sweep.train import Training, run_training
 
-    training = Training(
-        job=request.job,
-        dataset=parts.dataset,
-        folder=parts.folder,
-        tracking_uri=parts.tracking_uri,
-        resume_command=request.resume_command,
-    )
+    job, manifest = request.job, parts.dataset.manifest
+    data: DataPlan | None = None
+    if job.resources.workers == 1:
+        # In this process, which needs no Ray but to stream.
+        here = plan_data(manifest, job.data, free=free_memory(), where="the memory of this machine")
+        data = None if here.streams else here
     with display, contextlib.ExitStack() as stack:
-        # A single worker trains in this process, and needs no Ray.
-        if request.job.resources.workers > 1:
-            trials_that_fit(request.job, stack.enter_context(connected(**cluster)))
+        on_ray = data is None
+        if data is None:
+            nodes = stack.enter_context(connected(**cluster))
             stack.enter_context(_terminable())
+            if job.resources.workers > 1:
+                trials_that_fit(job, nodes)
+            data = make_data_plan(job, manifest, nodes)
+        training = Training(
+            job=job,
+            dataset=parts.dataset,
+            data=data,
+            on_ray=on_ray,
+            folder=parts.folder,
+            tracking_uri=parts.tracking_uri,
+            resume_command=request.resume_command,
+        )
         record = run_training(training, listeners=[display.take])
     return ("finished" if record.state == "finished" else "failed"), record.reason
 

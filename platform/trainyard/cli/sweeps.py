@@ -50,7 +50,7 @@ def plan(
     Example:
       trainyard plan jobs/digits_cnn.yaml search_spaces/digits.yaml --cpus 16
     """
-    from trainyard.cli.planning import nodes_of, plan_lines
+    from trainyard.cli.planning import manifest_of, nodes_of, plan_lines
     from trainyard.cli.printing import as_json
     from trainyard.spec.load import load
     from trainyard.sweep.plan import make_plan
@@ -59,7 +59,7 @@ def plan(
     job, space = load(job_file, space_file, [*overrides, *trials_override(trials)])
     assert space is not None
     nodes, where = nodes_of(address, cpus, gpus)
-    made = make_plan(job, space, nodes)
+    made = make_plan(job, space, nodes, manifest_of(job))
     if output == "json":
         print(as_json({"job": job.name, **made.as_dict()}, indent=2))
     else:

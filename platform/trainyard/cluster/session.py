@@ -35,6 +35,8 @@ ENVIRONMENT = {
 def connected(*, address: str | None = None, cpus: int | None = None) -> Iterator[list[dict[str, float]]]:
     """Yield the resources of each node of a cluster, and leave it at the end.
 
+    `object_store_memory` is what is free of it, in bytes; of all else, what there is.
+
     address: of a running cluster (`auto`, `host:6379`, `ray://...`); None starts a Ray on this machine, with `cpus`
     CPUs (all by default), which ends with the command. UsageError where nothing answers.
     """
@@ -48,12 +50,28 @@ def connected(*, address: str | None = None, cpus: int | None = None) -> Iterato
     preload.start()
     try:
         _start(address, cpus)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a node that takes too long to start is a plain Exception
         raise UsageError(_no_answer(address, error)) from error
     try:
-        yield [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+        yield _resources()
     finally:
         ray.shutdown()
+
+
+def _resources() -> list[dict[str, float]]:
+    import ray
+    from ray._private.state import available_resources_per_node
+
+    store = "object_store_memory"
+    try:
+        free = available_resources_per_node()
+    except ray.exceptions.RaySystemError:  # by ray://, which knows only what there is in all
+        free = {}
+    return [
+        {**node["Resources"], store: free.get(node["NodeID"], node["Resources"]).get(store, 0.0)}
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
 
 
 def _start(address: str | None, cpus: int | None) -> None:
@@ -70,7 +88,7 @@ def _start(address: str | None, cpus: int | None) -> None:
 def _no_answer(address: str | None, error: Exception) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if address is None:
-        return f"Ray could not be started on this machine: {first}"
+        return f"Ray could not be started on this machine: {first.rstrip('.')}. On a busy machine, try again later."
     return (
         f"no Ray cluster answers at {address} ({first}). Start one with `ray start --head`, or leave --address (and "
         "RAY_ADDRESS) out to run on this machine alone."

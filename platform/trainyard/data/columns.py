@@ -1,14 +1,19 @@
-"""Splits in memory."""
+"""Decoded rows, column by column."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from trainyard.data.manifest import Manifest
-
 Columns = Mapping[str, np.ndarray]
-"""Column name to array, the rows along the first axis. `image`: uint8 (N, C, H, W), C-contiguous; `label`: int64 (N,).
+"""Column name to array, the rows along the first axis, C-contiguous. What is there beside `image` follows from the
+annotation of the data set:
+
+image       uint8 (N, C, H, W)
+label       int64 (N,)            class index
+mask        uint8 (N, H, W)       class index of each pixel, VOID (255) where there is none
+boxes       float32 (N, M, 4)     left, top, right, bottom in pixels of the (resized) image; M: the most in an image
+box_labels  int64 (N, M)          class index, -1 where there is no box
+box_crowd   bool (N, M)           not trained on, and not counted against a detection
 
 The arrays may be read-only views of memory that other processes share.
 """
@@ -16,12 +21,3 @@ The arrays may be read-only views of memory that other processes share.
 
 def row_count(columns: Columns) -> int:
     return len(next(iter(columns.values())))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialData:
-    """The decoded splits of a job, and the manifest of their data set."""
-
-    manifest: Manifest
-    train: Columns
-    evaluate: Columns

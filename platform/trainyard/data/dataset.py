@@ -1,123 +1,266 @@
-"""The Parquet data set: a folder with a manifest and, for each split, files of encoded images and labels."""
+"""The Parquet data set: a folder with a manifest and, for each split, files of images with their annotations."""
 
+import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from trainyard.data.manifest import FORMAT_VERSION, Manifest
-from trainyard.data.writer import Example, SplitWriter, manifest_of
+from trainyard.data.location import Location
+from trainyard.data.manifest import FORMAT_VERSION, Annotation, FileFacts, Manifest
+from trainyard.data.source import Boxes
 from trainyard.errors import DataError
 
 MANIFEST_FILE = "manifest.json"
+REPORT_FILE = "report.json"
+IMPORT_FOLDER = "_import"
+"""Where an import keeps its plan and what it has finished; it goes when the manifest is written."""
+
+THREADS = 32
+"""Requests at a time. A footer in a bucket takes some 30 ms, a thousand one after the other half a minute."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+ANNOTATION_FIELDS: Mapping[Annotation, tuple[tuple[str, pa.DataType], ...]] = {
+    "label": (("label", pa.int64()),),
+    "mask": (("mask", pa.binary()),),
+    "boxes": (
+        ("boxes", pa.list_(pa.float32())),
+        ("box_labels", pa.list_(pa.int64())),
+        ("box_crowd", pa.list_(pa.bool_())),
+    ),
+}
 
 
-def write_dataset(path: Path, examples: Iterable[Example], *, classes: tuple[str, ...], source: str) -> Manifest:
-    """Write a data set as a whole or not at all: in a folder beside `path`, renamed when it is complete.
+def schema_of(annotation: Annotation) -> pa.Schema:
+    """The columns of every file.
 
-    The same examples in the same order give the same fingerprint. DataError if `path` exists, if an example doesn't
-    fit, or if the disk refuses.
+    name: the entry's in its source. image: as the manifest's encoding says. label: class index. mask: 8-bit grey PNG of
+    class indexes, 255 void. boxes: left, top, right, bottom in pixels, one box after the other. classes: those that
+    occur in the row, distinct and ascending. digest: see `row_digest`.
     """
-    if path.exists():
-        raise DataError(f"{path} exists already. Delete it, or choose another folder.")
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        aside.mkdir(parents=True)
-        manifest = _write_files(aside, examples, classes=classes, source=source)
-        (aside / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
-        aside.rename(path)
-    except OSError as error:
-        raise DataError(f"can't write the data set {path}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return manifest
+    fields = [("name", pa.string()), ("image", pa.binary()), *ANNOTATION_FIELDS[annotation]]
+    return pa.schema([*fields, ("classes", pa.list_(pa.int16())), ("digest", pa.binary(32))])
 
 
-def _write_files(folder: Path, examples: Iterable[Example], *, classes: tuple[str, ...], source: str) -> Manifest:
-    writers: dict[str, SplitWriter] = {}
-    for row, example in enumerate(examples):
-        writer = writers.get(example.split)
-        if writer is None:
-            writer = writers[example.split] = SplitWriter(folder, example.split, classes)
-        try:
-            writer.add(example)
-        except ValueError as error:
-            raise DataError(f"{source}, example {row} (split {example.split}): {error}.") from error
-    return manifest_of(writers, classes=classes, source=source)
+def row_digest(
+    image: bytes | memoryview,
+    *,
+    label: int | None = None,
+    mask: np.ndarray | None = None,
+    boxes: Boxes | None = None,
+) -> bytes:
+    """SHA-256 (32 bytes) of a row's image and annotation.
+
+    image: the bytes of the column. mask: its pixels, uint8 (H, W), so that it doesn't matter how they were compressed.
+    boxes: corners (M, 4) or (4 * M,), taken as float32, as they are stored.
+    """
+    return annotated_digest(hashlib.sha256(image).digest(), label=label, mask=mask, boxes=boxes)
+
+
+def annotated_digest(
+    image_digest: bytes, *, label: int | None = None, mask: np.ndarray | None = None, boxes: Boxes | None = None
+) -> bytes:
+    """`row_digest` from the SHA-256 of the image, for those who have it."""
+    digest = hashlib.sha256(image_digest)
+    if label is not None:
+        digest.update(b"label" + label.to_bytes(8, "little", signed=True))
+    if mask is not None:
+        digest.update(b"mask" + np.array(mask.shape, "<i8").tobytes())
+        digest.update(np.ascontiguousarray(mask, np.uint8).data)
+    if boxes is not None:
+        digest.update(b"boxes" + np.array(len(boxes.labels), "<i8").tobytes())
+        digest.update(np.ascontiguousarray(boxes.corners, "<f4").tobytes())
+        digest.update(np.ascontiguousarray(boxes.labels, "<i8").tobytes())
+        digest.update(np.ascontiguousarray(boxes.crowd, np.uint8).tobytes())
+    return digest.digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowGroup:
+    """The part of a split that is read at once. first_row: in the split."""
+
+    file: str
+    index: int
+    first_row: int
+    rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A data set whose manifest is sound and whose files are there with the number of rows that it states."""
+    """A data set whose manifest is sound and whose files are there with the number of rows that it states.
 
-    path: Path
+    It is pickled without the files' footers: whoever gets it reads those that it needs.
+    """
+
+    location: Location
     manifest: Manifest
+    _groups: Mapping[str, tuple[RowGroup, ...]] = field(repr=False, compare=False)
+    _footers: dict[str, pq.FileMetaData] = field(repr=False, compare=False)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, place: Path | str | Location) -> Self:
         """DataError if the folder is missing, half-written, of another version, or its files don't fit its manifest."""
-        if not path.is_dir():
+        location = Location.of(place)
+        manifest = _read_manifest(location)
+        files = [file for split in manifest.splits.values() for file in split.files]
+        footers = dict(zip((file.name for file in files), _map(partial(_footer, location), files), strict=True))
+        for file in files:
+            _check_file(location, manifest, file, footers[file.name])
+        groups = {name: tuple(_row_groups(split.files, footers)) for name, split in manifest.splits.items()}
+        return cls(location=location, manifest=manifest, _groups=groups, _footers=footers)
+
+    @property
+    def path(self) -> str:
+        """For messages."""
+        return str(self.location)
+
+    def groups(self, split: str) -> list[RowGroup]:
+        """The row groups of a split, in the order of its rows. DataError if there is no such split."""
+        self._facts(split)
+        return list(self._groups[split])
+
+    def read_group(self, group: RowGroup, columns: Sequence[str]) -> pa.Table:
+        """The rows of one group. It may be called from several threads at a time."""
+        with _opened(self.location, group.file, self._footers.get(group.file)) as file:
+            self._footers.setdefault(group.file, file.metadata)
+            return file.read_row_group(group.index, columns=list(columns), use_threads=False)
+
+    def column(self, split: str, name: str) -> pa.ChunkedArray:
+        """One column of a whole split, such as `label`, `classes` or `digest`."""
+        files = [file.name for file in self._facts(split).files]
+        chunks = _map(partial(self._file_column, name=name), files)
+        kind = schema_of(self.manifest.annotation).field(name).type
+        return pa.chunked_array([chunk for column in chunks for chunk in column.chunks], type=kind)
+
+    def check_content(self, split: str) -> None:
+        """DataError unless the digests of the rows are those that were imported.
+
+        That an image is the one of its digest shows when it is decoded (`row_digest`).
+        """
+        digest = hashlib.sha256()
+        for chunk in self.column(split, "digest").chunks:
+            digest.update(_fixed_bytes(chunk))
+        if digest.hexdigest() != self._facts(split).fingerprint:
             raise DataError(
-                f"no data set at {path}. Import one there, such as the digits: trainyard data import digits {path}"
-            )
-        dataset = cls(path=path, manifest=_read_manifest(path))
-        for split in dataset.manifest.splits:
-            dataset._check_files(split)
-        return dataset
-
-    def batches(self, split: str, rows: int = 1024) -> Iterator[pa.RecordBatch]:
-        """The rows of a split in their order: columns `image` (encoded, bytes) and `label` (int64)."""
-        for file in self.manifest.splits[split].files:
-            with pq.ParquetFile(self.path / file) as parquet:
-                yield from parquet.iter_batches(rows, columns=["image", "label"])
-
-    def _check_files(self, split: str) -> None:
-        facts = self.manifest.splits[split]
-        rows = sum(self._rows_in(file) for file in facts.files)
-        if rows != facts.rows:
-            raise DataError(
-                f"{self.path}: split {split} has {rows} rows, its manifest says {facts.rows}. {_again(self.path)}"
+                f"{self.path}: the content of split {split} isn't what was imported: its fingerprint differs from the "
+                f"manifest's. {_again(self.location)}"
             )
 
-    def _rows_in(self, file: str) -> int:
-        try:
-            return int(pq.read_metadata(self.path / file).num_rows)
-        except FileNotFoundError as error:
-            raise DataError(f"{self.path}: {file} is missing. {_again(self.path)}") from error
-        except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{self.path}: {file} can't be read: {error}. {_again(self.path)}") from error
+    def _facts(self, split: str) -> Any:
+        facts = self.manifest.splits.get(split)
+        if facts is None:
+            raise DataError(f"{self.path} has no split {split}. It has: {', '.join(self.manifest.splits)}.")
+        return facts
+
+    def _file_column(self, file: str, *, name: str) -> pa.ChunkedArray:
+        with _opened(self.location, file, self._footers.get(file)) as parquet:
+            return parquet.read([name], use_threads=False)[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_footers": {}}
 
 
-def _read_manifest(path: Path) -> Manifest:
-    file = path / MANIFEST_FILE
+def _map(function: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
+    if len(items) < 2:
+        return list(map(function, items))
+    with ThreadPoolExecutor(min(THREADS, len(items))) as pool:
+        return list(pool.map(function, items))
+
+
+@contextmanager
+def _opened(location: Location, file: str, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
+    """DataError, with the way out, for whatever keeps a file from being read."""
     try:
-        text = file.read_text()
+        with (
+            (location / file).open_input() as stream,
+            pq.ParquetFile(stream, metadata=footer, pre_buffer=bool(location.scheme)) as parquet,
+        ):
+            yield parquet
     except FileNotFoundError as error:
-        raise DataError(f"{path} is no data set or a half-written one: no {MANIFEST_FILE}. {_again(path)}") from error
-    except OSError as error:
-        raise DataError(f"can't read {file}: {error.strerror}.") from error
+        raise DataError(f"{location}: {file} is missing. {_again(location)}") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        # What a bucket refuses says nothing about the file.
+        way_out = "" if location.scheme and isinstance(error, OSError) else f" {_again(location)}"
+        raise DataError(f"{location}: {file} can't be read: {str(error).rstrip('.')}.{way_out}") from error
+
+
+def _footer(location: Location, file: FileFacts) -> pq.FileMetaData:
+    with _opened(location, file.name) as parquet:
+        return parquet.metadata
+
+
+def _check_file(location: Location, manifest: Manifest, file: FileFacts, footer: pq.FileMetaData) -> None:
+    if footer.num_rows != file.rows:
+        raise DataError(
+            f"{location}: {file.name} has {footer.num_rows} rows, its manifest says {file.rows}. {_again(location)}"
+        )
+    missing = set(schema_of(manifest.annotation).names) - set(footer.schema.to_arrow_schema().names)
+    if missing:
+        raise DataError(f"{location}: {file.name} has no column {min(missing)}. {_again(location)}")
+
+
+def _row_groups(files: Sequence[FileFacts], footers: Mapping[str, pq.FileMetaData]) -> Iterator[RowGroup]:
+    first = 0
+    for file in files:
+        footer = footers[file.name]
+        for index in range(footer.num_row_groups):
+            rows = footer.row_group(index).num_rows
+            yield RowGroup(file=file.name, index=index, first_row=first, rows=rows)
+            first += rows
+
+
+def _fixed_bytes(chunk: pa.FixedSizeBinaryArray) -> memoryview:
+    width = chunk.type.byte_width
+    return memoryview(chunk.buffers()[1])[chunk.offset * width : (chunk.offset + len(chunk)) * width]
+
+
+def _read_manifest(location: Location) -> Manifest:
+    file = location / MANIFEST_FILE
+    try:
+        text = file.read_bytes().decode()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(_no_manifest(location)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"can't read {file}: {error}.") from error
     try:
         version = json.loads(text)["version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is damaged: {error}. {_again(path)}") from error
+        raise DataError(f"{file} is damaged: {error}. {_again(location)}") from error
     if version != FORMAT_VERSION:
         raise DataError(
-            f"{file} has format version {version}, this trainyard reads version {FORMAT_VERSION}. {_again(path)}"
+            f"{file} has format version {version}, this trainyard reads version {FORMAT_VERSION}. {_again(location)}"
         )
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "manifest"
-        raise DataError(f"{file} is damaged: {where}: {first['msg']}. {_again(path)}") from error
+        raise DataError(f"{file} is damaged: {where}: {first['msg']}. {_again(location)}") from error
 
 
-def _again(path: Path) -> str:
-    return f"Delete {path} and import it again (trainyard data import)."
+def _no_manifest(location: Location) -> str:
+    if not location.is_directory():
+        return (
+            f"no data set at {location}. Import one there, such as the digits: trainyard data import digits {location}"
+        )
+    if (location / IMPORT_FOLDER).exists():
+        return (
+            f"{location} is half-written: an import into it was interrupted, or is still at work. Repeat the import "
+            "with the same source and options to finish it (trainyard data import): it goes on where it stopped."
+        )
+    return f"{location} is no data set: it has no {MANIFEST_FILE}. {_again(location)}"
+
+
+def _again(location: Location) -> str:
+    return f"Delete {location} and import it again (trainyard data import)."

@@ -4,31 +4,95 @@ A job means the same on any number of workers: the global batch of a step is the
 worker takes its own slice of it.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 
 from trainyard.errors import DataError
 
+LastBatch = Literal["drop", "pad"]
 
-def steps_per_epoch(*, rows: int, batch_size: int) -> int:
-    """Whole batches in the rows; the rest sits out this epoch. DataError if there is none."""
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpochOrder:
+    """What decides the rows of a worker in an epoch of a split.
+
+    epoch: counts from 1. batch_size: over all workers, divisible by them. last_batch: what becomes of rows that fill no
+    batch: dropped, or their batch filled up. weights: float64 (rows,), how often each row is drawn in proportion to the
+    others; None: every row once.
+    """
+
+    epoch: int
+    seed: int
+    batch_size: int
+    last_batch: LastBatch = "drop"
+    weights: np.ndarray | None = None
+    rank: int = 0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        assert self.batch_size % self.workers == 0, f"{self.batch_size} is not divisible by {self.workers} workers"
+
+    def steps(self, rows: int) -> int:
+        return steps_per_epoch(rows=rows, batch_size=self.batch_size, last_batch=self.last_batch)
+
+
+def steps_per_epoch(*, rows: int, batch_size: int, last_batch: LastBatch = "drop") -> int:
+    """The batches of an epoch. DataError if there is none."""
+    if rows == 0:
+        raise DataError("the split to train on has no rows. Choose another data.train_split.")
+    if last_batch == "pad":
+        return -(-rows // batch_size)
     if rows < batch_size:
         raise DataError(
-            f"training.batch_size must be <= the rows of the training split, got batch_size={batch_size}, rows={rows}."
+            f"training.batch_size must be <= the rows of the training split, got batch_size={batch_size}, rows={rows}. "
+            "Lower it, or set training.last_batch=pad."
         )
     return rows // batch_size
 
 
-def training_rows(*, rows: int, batch_size: int, epoch: int, seed: int, rank: int = 0, workers: int = 1) -> np.ndarray:
+def training_rows(rows: int, order: EpochOrder) -> np.ndarray:
     """The rows of a worker in an epoch, int64 (steps, batch_size // workers), shuffled anew each epoch.
 
-    Epochs count from 1. Step k's global batch is rows k * batch_size up to (k + 1) * batch_size of the shuffled
-    whole, and rank r has the r-th slice of it, so every rank takes the same number of steps. batch_size is divisible
-    by workers.
+    Step k's global batch is rows k * batch_size up to (k + 1) * batch_size of the shuffled whole, and rank r has the
+    r-th slice of it, so every rank takes the same number of steps. What fills no batch at the end sits out this epoch
+    ("drop"), or its batch is filled up with the rows at the epoch's beginning ("pad").
     """
-    assert batch_size % workers == 0, f"batch_size {batch_size} is not divisible by {workers} workers"
-    steps = steps_per_epoch(rows=rows, batch_size=batch_size)
-    order = np.random.default_rng([seed, epoch]).permutation(rows)[: steps * batch_size]
-    return own_share(order, steps=steps, rank=rank, workers=workers)
+    steps = order.steps(rows)
+    whole = shuffled(rows, epoch=order.epoch, seed=order.seed, weights=order.weights)
+    # np.resize goes round as often as is needed, also where there are fewer rows than a batch takes.
+    return own_share(np.resize(whole, steps * order.batch_size), steps=steps, rank=order.rank, workers=order.workers)
+
+
+def shuffled(rows: int, *, epoch: int, seed: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """The rows of an epoch in its order, int64 (rows,): each once, or as often as its weight says."""
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(rows)
+    if weights is None:
+        return order
+    drawn = np.repeat(order, draws(weights[order], total=rows, offset=generator.random()))
+    return generator.permutation(drawn)
+
+
+def row_draws(rows: int, *, epoch: int, seed: int, weights: np.ndarray) -> np.ndarray:
+    """How often each row is drawn in an epoch, int64 (rows,), adding up to the rows."""
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(rows)
+    counts = np.empty(rows, np.int64)
+    counts[order] = draws(weights[order], total=rows, offset=generator.random())
+    return counts
+
+
+def draws(weights: np.ndarray, *, total: int, offset: float) -> np.ndarray:
+    """How often each of N is drawn in `total` draws, int64 (N,).
+
+    Systematic sampling (Madow 1949): in expectation total * weight / sum of the weights, and never further from it than
+    to the whole number below or above. offset: in [0, 1), what is random about it.
+    """
+    expected = np.cumsum(weights) * (total / weights.sum())
+    expected[-1] = total  # whatever rounding made of it
+    return np.diff(np.floor(expected + offset), prepend=np.floor(offset)).astype(np.int64)
 
 
 def own_share(epoch: np.ndarray, *, steps: int, rank: int, workers: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A job's loss: the weighted sum of its terms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -9,38 +9,57 @@ from trainyard.losses.terms import CPU, CrossEntropy, Focal, Term
 from trainyard.spec import loss as spec
 
 
-class LossMix:
-    """The weighted sum of the terms whose weight isn't zero, in float32 whatever the precision of the forward pass."""
+class Mix:
+    """The weights of a loss, and the weighted sum of values that are given by name."""
 
-    def __init__(self, loss: spec.Loss, class_counts: Sequence[int], device: torch.device = CPU) -> None:
-        """class_counts: rows of each class in the training split. device: where logits will be."""
-        stated = loss.terms()
-        self.weights = {name: term.weight for name, term in stated.items()}
-        self.terms = {name: _build(term, class_counts, device) for name, term in stated.items()}
+    def __init__(self, loss: spec.Loss) -> None:
+        self.weights = {name: term.weight for name, term in loss.terms().items()}
         self.active_weights = {name: weight for name, weight in self.weights.items() if weight}
 
-    def __call__(self, logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, and the value of each active term, before its weight and detached."""
-        logits = logits.float()
-        values = {name: self.terms[name](logits, target) for name in self.active_weights}
-        weighted = [
-            values[name] if weight == 1 else weight * values[name] for name, weight in self.active_weights.items()
-        ]
-        return sum(weighted[1:], weighted[0]), {name: value.detach() for name, value in values.items()}
+    def mixed(self, values: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and the value of each active term, before its weight and detached.
+
+        values: scalars of all active terms, and maybe of others. Those enter with the weight 0, as
+        DistributedDataParallel expects a gradient of whatever the model answers with.
+        """
+        weights = {name: self.active_weights.get(name, 0.0) for name in values}
+        weighted = [value if weights[name] == 1 else weights[name] * value for name, value in values.items()]
+        return sum(weighted[1:], weighted[0]), {name: values[name].detach() for name in self.active_weights}
 
     def live_values(self) -> dict[str, object]:
         """The settings that the mix works with, by their paths in the job."""
-        values: dict[str, object] = {}
+        return {f"loss.{name}.weight": weight for name, weight in self.weights.items()}
+
+
+class LossMix(Mix):
+    """The weighted sum of terms of logits, in float32 whatever the precision of the forward pass.
+
+    Terms whose weight is zero are not computed.
+    """
+
+    def __init__(self, loss: spec.Loss, class_totals: Sequence[int], device: torch.device = CPU) -> None:
+        """class_totals: rows, or pixels, of each class in the training split. device: where logits will be."""
+        super().__init__(loss)
+        self.terms = {name: _build(term, class_totals, device) for name, term in loss.terms().items()}
+
+    def __call__(
+        self, logits: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of logits, class indexes and the weights of samples, see Term."""
+        logits = logits.float()
+        return self.mixed({name: self.terms[name](logits, target, weights) for name in self.active_weights})
+
+    def live_values(self) -> dict[str, object]:
+        values = super().live_values()
         for name, term in self.terms.items():
-            settings = {"weight": self.weights[name], **term.live_values()}
-            values.update({f"loss.{name}.{setting}": value for setting, value in settings.items()})
+            values |= {f"loss.{name}.{setting}": value for setting, value in term.live_values().items()}
         return values
 
 
-def _build(term: spec.Term, class_counts: Sequence[int], device: torch.device) -> Term:
+def _build(term: spec.Term, class_totals: Sequence[int], device: torch.device) -> Term:
     match term:
         case spec.CrossEntropy():
-            return CrossEntropy(term, class_counts, device)
+            return CrossEntropy(term, class_totals, device)
         case spec.Focal():
-            return Focal(term, class_counts, device)
-    raise AssertionError(f"no loss term for {type(term).__name__}")
+            return Focal(term, class_totals, device)
+    raise AssertionError(f"no loss term of logits for {type(term).__name__}")

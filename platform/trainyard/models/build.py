@@ -9,7 +9,11 @@ from trainyard.errors import TrialError
 from trainyard.models.function import named_function
 from trainyard.spec.model import ModelSettings
 
-ARCHITECTURES: dict[str, str] = {"cnn": "trainyard.models.cnn:Cnn"}
+ARCHITECTURES: dict[str, str] = {
+    "cnn": "trainyard.models.cnn:Cnn",
+    "unet": "trainyard.models.unet:Unet",
+    "centernet": "trainyard.models.centernet:CenterNet",
+}
 """Architecture name to `module:function`, imported when it is used."""
 
 

@@ -134,13 +134,16 @@ def _put_here(kinds: Kinds, place: dict[str, Any], last: str, value: Any, unknow
 def unknown(root: type[Section], data: dict[str, Any], path: str) -> str:
     """A sentence that says that a path is unknown, and which one may be meant or which ones there are."""
     owner = f" in {root.__name__.lower()} {data['name']}" if isinstance(data.get("name"), str) else ""
-    hint = close(path, {*paths_of(root), *flatten(data)} - {path})
     place, section = "", data
     for part in path.split("."):
         if not isinstance(section.get(part), dict):
             break
         place, section = f"{place}.{part}".removeprefix("."), section[part]
     kind = section_at(root, data, tuple(place.split(".")) if place else ())
+    known = {*paths_of(root), *flatten(data)} - {path}
+    if kind and kind.model_config.get("extra") == "allow":  # a model of the user's own has no setting of the others
+        known = {other for other in known if not other.startswith(f"{place}.") or other in flatten(data)}
+    hint = close(path, known)
     names = dict.fromkeys([*(kind.model_fields if kind else ()), *section])
     there = f" {place or f'A {root.__name__.lower()}'} has {listing(names, last='and')}."
     return f"unknown path {path}{owner}.{hint or there}"

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from trainyard.errors import SpecError
-from trainyard.spec.augmentations import Augmentations
+from trainyard.spec.augmentations import MIXING, Augmentations
 from trainyard.spec.fields import put_all
 from trainyard.spec.hints import close, listing
 from trainyard.spec.loss import Loss
-from trainyard.spec.model import Model
+from trainyard.spec.model import OWN_MODEL, Model, models_for
 from trainyard.spec.optimizer import Optimizer
 from trainyard.spec.scalars import show
 from trainyard.spec.schedule import Constant, Schedule
@@ -19,7 +19,7 @@ from trainyard.spec.section import Flaw, Section, dotted, flatten, plain, refuse
 from trainyard.spec.section import Path as SpecPath
 from trainyard.spec.sentences import validate
 from trainyard.spec.source import Source
-from trainyard.spec.tasks import TASKS
+from trainyard.spec.tasks import TASKS, TaskName
 from trainyard.spec.training import DataSettings, Objective, Objectives, Resources, Training
 from trainyard.spec.yaml_writer import to_yaml
 
@@ -30,9 +30,7 @@ class Job(Section):
     """What to train: data, task, model, loss, augmentations, optimizer, schedule, length, resources and objective."""
 
     name: Name = Field(description="Names the job in tables and in MLflow.", examples=["digits-cnn"])
-    task: Literal["classification"] = Field(
-        description="What a batch, a loss and a metric mean.", examples=["classification"]
-    )
+    task: TaskName = Field(description="What a batch, a loss and a metric mean.", examples=["classification"])
     data: DataSettings = Field(examples=[{"path": "data/digits"}])
     model: Model = Field(examples=[{"name": "cnn"}])
     loss: Loss = Field(examples=[{"cross_entropy": {"weight": 1.0}}])
@@ -144,13 +142,43 @@ def _rules(job: Job) -> Iterator[Flaw]:
         got = f"warmup_epochs={warmup:g}, epochs={training.epochs}"
         message = f"schedule.warmup_epochs must be <= training.epochs, got {got}."
         yield Flaw(("schedule", "warmup_epochs"), message, (("training", "epochs"),))
-    fitting = TASKS[job.task].loss_terms
-    for term in job.loss.terms().keys() - fitting:
-        message = f"loss.{term} doesn't fit the task {job.task}, which takes {listing(sorted(fitting))}."
-        yield Flaw(("loss", term), message, (("task",),))
+    yield from _task_rules(job)
+    yield from _mixing_rules(job)
     yield from _objective_rules(job)
     if job.training.early_stopping:
         yield from _unknown_metric(job, ("training", "early_stopping"), job.training.early_stopping.metric)
+
+
+def _task_rules(job: Job) -> Iterator[Flaw]:
+    """Model and loss must be the task's, and the loss one that the model answers with."""
+    task, model = job.task, job.model
+    if task not in model.tasks:
+        models = listing([*models_for(task), OWN_MODEL])
+        message = f"model.name must be {models} for the task {task}, got {show(model.name)}."
+        yield Flaw(("model", "name"), message, (("task",),))
+    takes = TASKS[task].loss_terms
+    for term in sorted(job.loss.terms().keys()):
+        if term not in takes:
+            message = f"loss.{term} doesn't fit the task {task}, which takes {listing(sorted(takes))}."
+            yield Flaw(("loss", term), message, (("task",),))
+        elif task in model.tasks and model.loss_terms is not None and term not in model.loss_terms:
+            answered = listing(sorted(model.loss_terms), last="and")
+            message = f"loss.{term} doesn't fit the model {model.name}, which answers with {answered}."
+            yield Flaw(("loss", term), message, (("model", "name"),))
+
+
+def _mixing_rules(job: Job) -> Iterator[Flaw]:
+    """What mixup and cutmix ask for."""
+    batch_size, workers = job.training.batch_size, job.resources.workers
+    for name in (name for name in MIXING if name in job.augmentations.stated()):
+        if TASKS[job.task].annotation != "label":
+            rule = f"augmentations.{name} doesn't fit the task {job.task}: it mixes images that have one class each"
+            yield Flaw(("augmentations", name), f"{rule}. Remove it.", (("task",),))
+        elif batch_size % workers == 0 and batch_size // workers % 2:
+            rule = f"training.batch_size must be divisible by 2 x resources.workers for augmentations.{name}"
+            got = f"batch_size={batch_size}, workers={workers}"
+            message = f"{rule}, which mixes the two samples of a pair, got {got}."
+            yield Flaw(("training", "batch_size"), message, (("resources", "workers"), ("augmentations", name)))
 
 
 def _objective_rules(job: Job) -> Iterator[Flaw]:

@@ -8,7 +8,7 @@ from trainyard.spec.section import Flaw, Section, refuse
 
 ClassWeights = Annotated[
     Literal["none", "inverse_frequency"],
-    Field(description="Weigh classes by the inverse of their frequency in the training rows, with mean 1 over them."),
+    Field(description="Weigh classes by the inverse of their frequency in the training split, with mean 1 over it."),
 ]
 
 
@@ -35,11 +35,32 @@ class Focal(Term):
     class_weights: ClassWeights = "none"
 
 
+class Answered(Term):
+    """A term that the model itself answers with."""
+
+
 class Loss(Section):
     """A weighted sum of terms. A term that isn't stated is not in the mix."""
 
     cross_entropy: CrossEntropy | None = None
     focal: Focal | None = None
+    heatmap: Answered | None = Field(
+        None, description="Focal loss of a heatmap of centres (Zhou et al. 2019, equation 1)."
+    )
+    size: Answered | None = Field(
+        None, description="Distance between the widths and heights of boxes and those answered at their centres (3)."
+    )
+    offset: Answered | None = Field(
+        None, description="Distance between centres and those answered, within their cells (equation 2)."
+    )
+    classification: Answered | None = Field(None, description="Of the classes of boxes, by the user's own detector.")
+    box: Answered | None = Field(None, description="Of the places of boxes, by the user's own detector.")
+    objectness: Answered | None = Field(
+        None, description="Of whether there is an object at all, by the user's own detector."
+    )
+    proposal_box: Answered | None = Field(
+        None, description="Of the places of the boxes that a first stage proposes, by the user's own detector."
+    )
 
     def terms(self) -> dict[str, Term]:
         """The terms in the mix by name, those with weight 0 among them."""

@@ -1,10 +1,11 @@
 """The model of a job: a known architecture with its settings, or the user's own function."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from trainyard.spec.section import Flaw, Section, plain, refuse
+from trainyard.spec.tasks import TaskName
 
 OWN_MODEL = "module:function"
 
@@ -16,6 +17,12 @@ class ModelSettings(Section):
     """The user's own model: `module:function`, imported from the job's folder, with any settings it takes."""
 
     model_config = ConfigDict(extra="allow")
+
+    tasks: ClassVar[frozenset[TaskName]] = frozenset(get_args(TaskName))
+    """The tasks that it is made for."""
+
+    loss_terms: ClassVar[frozenset[str] | None] = None
+    """The terms of the loss that it answers with; None: whichever of its task the mix names."""
 
     name: str = Field(
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
@@ -41,6 +48,8 @@ class Cnn(ModelSettings):
 
     model_config = ConfigDict(extra="forbid")
 
+    tasks: ClassVar[frozenset[TaskName]] = frozenset({"classification"})
+
     name: Literal["cnn"]
     channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)] = Field(
         (32, 64), description="Output channels of each convolution."
@@ -50,8 +59,50 @@ class Cnn(ModelSettings):
     dropout: float = Field(0.5, ge=0, lt=1, description="Probability of dropping a feature before the dense layer.")
 
 
-MODELS: dict[str, type[ModelSettings]] = {"cnn": Cnn}
+Levels = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(strict=False, min_length=2, max_length=8)]
+Norm = Annotated[
+    Literal["batch", "group", "none"],
+    Field(description="batch normalises over a worker's share of the batch, group within each image."),
+]
+
+
+class Unet(ModelSettings):
+    """U-Net: an encoder that halves the image between its levels, and a decoder that joins each level again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tasks: ClassVar[frozenset[TaskName]] = frozenset({"semantic_segmentation"})
+
+    name: Literal["unet"]
+    channels: Levels = Field((16, 32, 64), description="Channels of each level, the finest first.")
+    norm: Norm = "batch"
+    dropout: float = Field(0.0, ge=0, lt=1, description="Probability of dropping a channel of the coarsest level.")
+
+
+class CenterNet(ModelSettings):
+    """A one-stage detector that finds the centres of objects, and the size of the box around each."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tasks: ClassVar[frozenset[TaskName]] = frozenset({"detection"})
+    loss_terms: ClassVar[frozenset[str] | None] = frozenset({"heatmap", "size", "offset"})
+
+    name: Literal["centernet"]
+    channels: Levels = Field(
+        (16, 32, 64, 128),
+        description="Channels of each level, each half as fine as the one before.",
+    )
+    norm: Norm = "batch"
+    head_channels: int = Field(32, ge=1, le=4096, description="Channels of the layer before each answer.")
+
+
+MODELS: dict[str, type[ModelSettings]] = {"cnn": Cnn, "unet": Unet, "centernet": CenterNet}
 """The known architectures and their settings."""
+
+
+def models_for(task: str) -> list[str]:
+    """The known architectures that fit a task."""
+    return sorted(name for name, model in MODELS.items() if task in model.tasks)
 
 
 def _variant(value: Any) -> str | None:
@@ -64,6 +115,9 @@ def _variant(value: Any) -> str | None:
 
 
 Model = Annotated[
-    Annotated[Cnn, Tag("cnn")] | Annotated[ModelSettings, Tag(OWN_MODEL)],
+    Annotated[Cnn, Tag("cnn")]
+    | Annotated[Unet, Tag("unet")]
+    | Annotated[CenterNet, Tag("centernet")]
+    | Annotated[ModelSettings, Tag(OWN_MODEL)],
     Discriminator(_variant),
 ]

@@ -132,7 +132,7 @@ def _sentence(details: ErrorDetails, path: Path, root: type[Section], data: Any)
     if kind.startswith("union_tag") or (kind.startswith("model_") and len(kinds_at(root, data, path)) > 1):
         return _undecided(path, root, data, got)
     if kind == "literal_error":
-        known = re.findall("'([^']*)'", ctx["expected"])
+        known = [text or number for text, number in re.findall(r"'([^']*)'|(\d+)", ctx["expected"])]
         return path, f"{dotted(path)} must be {listing(known)}, got {show(got)}.{close(str(got), known)}"
     if kind == "string_pattern_mismatch":
         rule = _PATTERNS[str(path[0])]

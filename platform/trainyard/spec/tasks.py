@@ -1,26 +1,30 @@
-"""What each task reports and which loss terms fit it: what a job is checked against before anything is imported."""
+"""What each task reports, and what fits it: what a job is checked against before anything is imported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["min", "max"]
+TaskName = Literal["classification", "semantic_segmentation", "detection"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFacts:
     """The names that a task knows.
 
+    annotation: what a data set must have beside its images.
     metrics: the metrics an objective or early stopping may name, each with the mode in which it is better.
     loss_terms: the terms a loss may mix.
     """
 
+    annotation: Literal["label", "mask", "boxes"]
     metrics: Mapping[str, Mode]
     loss_terms: frozenset[str]
 
 
 TASKS: Mapping[str, TaskFacts] = {
     "classification": TaskFacts(
+        annotation="label",
         metrics={
             "val/loss": "min",
             "val/accuracy": "max",
@@ -33,4 +37,28 @@ TASKS: Mapping[str, TaskFacts] = {
         },
         loss_terms=frozenset({"cross_entropy", "focal"}),
     ),
+    "semantic_segmentation": TaskFacts(
+        annotation="mask",
+        metrics={
+            "val/loss": "min",
+            "val/miou": "max",
+            "val/dice": "max",
+            "val/pixel_accuracy": "max",
+            "train/loss": "min",
+            "train/pixel_accuracy": "max",
+        },
+        loss_terms=frozenset({"cross_entropy", "focal"}),
+    ),
+    "detection": TaskFacts(
+        annotation="boxes",
+        metrics={
+            "val/loss": "min",
+            "val/map": "max",
+            "val/map50": "max",
+            "val/map75": "max",
+            "train/loss": "min",
+        },
+        loss_terms=frozenset({"heatmap", "size", "offset", "classification", "box", "objectness", "proposal_box"}),
+    ),
 }
+"""By name: one for each TaskName."""

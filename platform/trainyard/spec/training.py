@@ -1,25 +1,55 @@
 """The data, the length and manner of training, the resources and the objective of a job."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from trainyard.spec.section import Section
+from trainyard.spec.sampling import Sampling, Shuffled
+from trainyard.spec.scalars import show
+from trainyard.spec.section import Flaw, Section, refuse
 from trainyard.spec.tasks import Mode
 
 Pixels = Annotated[int, Field(ge=1, le=16384)]
+
+SCHEMES = ("s3", "gs", "gcs", "file")
+"""What may stand before `://` in the address of a data set."""
 
 
 class DataSettings(Section):
     """Which data set, and which of its splits."""
 
-    path: str = Field(min_length=1, description="Folder of the data set.", examples=["data/digits"])
+    path: str = Field(
+        min_length=1, description="Folder of the data set, or its s3:// or gs:// address.", examples=["data/digits"]
+    )
     image_size: Annotated[tuple[Pixels, Pixels], Field(strict=False)] | None = Field(
         None, description="Height and width to which images are resized, in pixels; as stored when absent."
     )
+    resize: Literal["stretch", "pad", "crop"] = Field(
+        "stretch",
+        description="How an image gets to another shape: stretched, letterboxed in black, or cut at its longer sides.",
+    )
+    channels: Literal[1, 3] | None = Field(None, description="1: grey, 3: RGB; as stored when absent.")
     train_split: str = Field("train", min_length=1, description="The split to train on.")
     evaluate_split: str = Field("val", min_length=1, description="The split to evaluate on after each epoch.")
+    loading: Literal["auto", "cached", "streamed"] = Field(
+        "auto", description="Splits decoded once into memory, or read and decoded in every epoch; auto: what fits."
+    )
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> "DataSettings":
+        refuse(self._flaws())
+        return self
+
+    def _flaws(self) -> Iterator[Flaw]:
+        scheme, slashes, _ = self.path.partition("://")
+        if slashes and scheme not in SCHEMES:
+            message = f"data.path must be a folder, or begin with s3:// or gs://, got {show(self.path)}."
+            yield Flaw(("path",), message)
+        if self.resize != "stretch" and self.image_size is None:
+            message = f"data.resize={self.resize} needs data.image_size: state the height and width to resize to."
+            yield Flaw(("resize",), message, involved=(("image_size",),))
 
 
 class EarlyStopping(Section):
@@ -38,6 +68,11 @@ class Training(Section):
     clip_grad_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient; no limit when absent.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random in the trial.")
     early_stopping: EarlyStopping | None = None
+    last_batch: Literal["drop", "pad"] = Field(
+        "drop",
+        description="Rows that fill no batch: they sit out the epoch, or rows from its beginning fill their batch up.",
+    )
+    sampling: Sampling = Field(Shuffled(name="shuffled"), description="How often each row is drawn in an epoch.")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Of the forward pass.")
     channels_last: bool = Field(False, description="Keep images channels-last in memory: faster convolutions on a GPU.")
     checkpoint_seconds: float = Field(30.0, ge=0, description="Age, in seconds, at which a checkpoint is renewed.")

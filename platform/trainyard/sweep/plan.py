@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainyard.data.loading import DataPlan, plan_data
+from trainyard.data.manifest import Manifest
 from trainyard.errors import InfeasibleError
 from trainyard.spec.job import Job
 from trainyard.spec.search import Asha, Hyperband, Pbt
@@ -12,7 +14,10 @@ from trainyard.spec.space import Space
 from trainyard.sweep.points import trial_count
 
 Node = Mapping[str, float]
-"""One node's resources, as Ray counts them: {"CPU": 16, "GPU": 1}."""
+"""One node's resources, as Ray counts them: {"CPU": 16, "GPU": 1}; `object_store_memory` is what its store has free."""
+
+NO_LIMIT = 2**62
+"""Bytes of a store of which nothing is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +26,8 @@ class Plan:
 
     slots: trials at a time. workers: processes that train one trial (more than one: a crew). rungs: the epochs at which
     the scheduler may stop trials. epochs: the most that are trained in all; `expected_epochs` with the scheduler's
-    stops, assuming that each rung lets one in `reduction_factor` pass.
+    stops, assuming that each rung lets one in `reduction_factor` pass. data: how the splits get to the workers, where
+    the data set is known.
     """
 
     slots: int
@@ -34,6 +40,7 @@ class Plan:
     gpus: float
     cluster_cpus: float
     cluster_gpus: float
+    data: DataPlan | None = None
 
     @property
     def crews(self) -> int:
@@ -47,6 +54,7 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--format json`."""
+        data = {} if self.data is None else {"data": self.data.as_dict()}
         return {
             "slots": self.slots,
             "crews": self.crews,
@@ -59,6 +67,7 @@ class Plan:
             "cpus_used": self.cpus,
             "gpus_used": self.gpus,
             "cluster": {"cpus": self.cluster_cpus, "gpus": self.cluster_gpus},
+            **data,
         }
 
 
@@ -71,8 +80,27 @@ def trials_that_fit(job: Job, nodes: Sequence[Node]) -> int:
     return places // resources.workers
 
 
-def make_plan(job: Job, space: Space, nodes: Sequence[Node]) -> Plan:
-    """Fit the sweep of `space` for `job` onto `nodes`; InfeasibleError where not even one trial fits."""
+def make_data_plan(job: Job, manifest: Manifest, nodes: Sequence[Node], *, trials: int = 1) -> DataPlan:
+    """How a job's splits get to `trials` trials at a time on `nodes`; InfeasibleError where they can't as it wants.
+
+    Each node on which a worker may be has a copy of what is cached, so the one with the smallest store decides.
+    """
+    resources = job.resources
+    places = [node for node in nodes if _places(node, resources.cpus_per_worker, resources.gpus_per_worker)]
+    return plan_data(
+        manifest,
+        job.data,
+        free=int(min((node.get("object_store_memory", NO_LIMIT) for node in places), default=NO_LIMIT)),
+        where="the smallest object store of the nodes",
+        streams=math.ceil(trials * resources.workers / max(1, len(places))),
+    )
+
+
+def make_plan(job: Job, space: Space, nodes: Sequence[Node], manifest: Manifest | None = None) -> Plan:
+    """Fit the sweep of `space` for `job` onto `nodes`; InfeasibleError where not even one trial fits.
+
+    manifest: of the job's data set, if there is one yet.
+    """
     resources = job.resources
     trials = trial_count(space, job)
     fits = trials_that_fit(job, nodes)
@@ -95,6 +123,7 @@ def make_plan(job: Job, space: Space, nodes: Sequence[Node]) -> Plan:
         gpus=slots * resources.workers * resources.gpus_per_worker,
         cluster_cpus=sum(node.get("CPU", 0.0) for node in nodes),
         cluster_gpus=sum(node.get("GPU", 0.0) for node in nodes),
+        data=None if manifest is None else make_data_plan(job, manifest, nodes, trials=slots),
     )
 
 

@@ -72,7 +72,7 @@ def run_sweep(
     with Journal(sweep.folder.journal) as journal:
         past = Journal.read(sweep.folder.journal)
         study = Study(sweep.folder.study, name=sweep.folder.name, job=sweep.job, space=sweep.space)
-        plan = make_plan(sweep.job, sweep.space, nodes)
+        plan = make_plan(sweep.job, sweep.space, nodes, sweep.dataset.manifest)
         on_plan(plan)
         with recording(journal, sweep.tracking_uri, sweep.job.name, deliver_with=sweep.resume_command) as recorder:
             ledger = Ledger(
@@ -98,7 +98,8 @@ def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) 
     """Let Tune run until all trials have ended, or until there is a reason to stop; return state and reason."""
     if ledger.remaining == 0:
         return "finished", ""
-    data = share(sweep.dataset, sweep.job.data)
+    assert plan.data is not None
+    data = share(sweep.dataset, sweep.job.data, plan.data, cpus_per_worker=sweep.job.resources.cpus_per_worker)
     searcher = LedgerSearcher(ledger, slots=None if pauses_trials(sweep.space) else plan.slots)
     with ray_logs_to(sweep.folder.path / "ray.log"), _crews(sweep, plan, data) as mailboxes, _interruptible(searcher):
         roster = beside_driver(Roster, min(plan.slots, ledger.remaining))

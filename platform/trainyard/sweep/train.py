@@ -1,11 +1,14 @@
-"""One trial of a job by itself: `trainyard train`. With one worker it needs no Ray."""
+"""One trial of a job by itself: `trainyard train`. With one worker and data that fits the memory it needs no Ray."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainyard.data.dataset import Dataset
+from trainyard.data.loading import DataPlan
 from trainyard.errors import RunError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment
@@ -20,15 +23,23 @@ from trainyard.tracking.events import Event, SweepEnded, TrialEpoch, TrialNote, 
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import recording
 
+if TYPE_CHECKING:
+    from trainyard.data.split import TrialData
+
 TRIAL = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Everything that was asked for, checked. `folder` is laid out as a sweep's, without a space."""
+    """Everything that was asked for, checked. `folder` is laid out as a sweep's, without a space.
+
+    on_ray: whether a Ray is connected, which several workers and streamed splits need.
+    """
 
     job: Job
     dataset: Dataset
+    data: DataPlan
+    on_ray: bool
     folder: SweepFolder
     tracking_uri: str
     resume_command: str = ""
@@ -37,7 +48,7 @@ class Training:
 def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> TrialRecord:
     """Train the job once, or go on with it, and record it as one MLflow run; return what came of it.
 
-    A job with several workers needs a connected Ray. KeyboardInterrupt passes through with everything recorded; the
+    KeyboardInterrupt passes through with everything recorded; the
     record's state says what else went wrong.
     """
     with Journal(training.folder.journal) as journal:
@@ -96,16 +107,22 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
 
 @contextlib.contextmanager
 def _workers(training: Training) -> Iterator[Workers]:
-    if training.job.resources.workers == 1:
-        yield _solo(training)
+    job = training.job
+    if not training.on_ray:
+        from trainyard.data.local import read_here
+
+        yield _solo(training, partial(read_here, training.dataset, job.data))
         return
     from trainyard.data.cache import share
+
+    data = share(training.dataset, job.data, training.data, cpus_per_worker=job.resources.cpus_per_worker)
+    if job.resources.workers == 1:
+        yield _solo(training, data.read)
+        return
     from trainyard.sweep.crew import Crew, CrewOrders, CrewWorkers, close_crews, open_mailboxes
 
     (mailbox,) = open_mailboxes(1)
-    orders = CrewOrders(
-        job=training.job, directory=training.job.directory, data=share(training.dataset, training.job.data)
-    )
+    orders = CrewOrders(job=job, directory=job.directory, data=data)
     crew = Crew("crew", orders, mailbox, training.folder.fresh("crews"))
     try:
         yield CrewWorkers(mailbox)
@@ -113,20 +130,12 @@ def _workers(training: Training) -> Iterator[Workers]:
         close_crews([crew])
 
 
-def _solo(training: Training) -> Workers:
+def _solo(training: Training, read: Callable[[], "TrialData"]) -> Workers:
     import torch
 
-    from trainyard.data.columns import TrialData
-    from trainyard.data.decode import decode_split
     from trainyard.sweep.worker import Worker
     from trainyard.sweep.workers import SoloWorkers
     from trainyard.training.trial import Member
-
-    def read() -> TrialData:
-        data, dataset = training.job.data, training.dataset
-        train = decode_split(dataset, data.train_split, data.image_size)
-        evaluate = decode_split(dataset, data.evaluate_split, data.image_size)
-        return TrialData(manifest=dataset.manifest, train=train, evaluate=evaluate)
 
     resources = training.job.resources
     torch.set_num_threads(resources.cpus_per_worker)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainyard.data.columns import TrialData
+from trainyard.data.split import TrialData
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import EpochDone, Started
 from trainyard.training import checkpoint

@@ -1,6 +1,7 @@
 """Classification: an image has one class of K, the model answers with K logits."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,16 +21,20 @@ class Classification:
     """Metrics: accuracy, macro-averaged f1, precision and recall, and top5_accuracy with more than five classes."""
 
     def __init__(
-        self, *, classes: Sequence[str], class_counts: Sequence[int], loss: Loss, device: torch.device
+        self, *, classes: Sequence[str], class_totals: Sequence[int], loss: Loss, device: torch.device
     ) -> None:
-        """class_counts: rows of each class in the training split."""
+        """class_totals: rows of each class in the training split."""
         self.outputs = len(classes)
-        self.loss = LossMix(loss, class_counts, device)
+        self.loss = LossMix(loss, class_totals, device)
         known = frozenset(TASKS["classification"].metrics)
         self.metrics = known if self.outputs > TOP_K else known - {f"val/top{TOP_K}_accuracy"}
         self._device = device
 
-    def check_output(self, output: object, rows: int) -> None:
+    def inputs(self, batch: Batch) -> tuple[Any, ...]:
+        return (batch["image"],)
+
+    def check_output(self, output: object, batch: Batch) -> None:
+        rows = len(batch["image"])
         expected = (rows, self.outputs)
         if not isinstance(output, Tensor):
             raise TrialError(
@@ -43,10 +48,16 @@ class Classification:
             )
 
     def augment(self, batch: Batch, draws: EpochDraws, step: int) -> Batch:
-        return {**batch, "image": draws.images(batch["image"], step)}
+        return draws.apply(batch, step)
 
     def losses(self, output: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.loss(output, batch["label"])
+        """Of mixed samples (mixup, cutmix), those of both labels, by their shares."""
+        if "label_share" not in batch:
+            return self.loss(output, batch["label"])
+        share = batch["label_share"]
+        own, own_terms = self.loss(output, batch["label"], share)
+        other, other_terms = self.loss(output, batch["label_other"], 1 - share)
+        return own + other, {name: value + other_terms[name] for name, value in own_terms.items()}
 
     def training_meter(self) -> Meter:
         return AccuracyMeter(self._device)
@@ -55,8 +66,11 @@ class Classification:
         return ClassificationMeter(self.outputs, self._device)
 
 
-class AccuracyMeter:
-    """Only the accuracy, in a hundredth of the time that torchmetrics takes for a small batch."""
+class AccuracyMeter(Meter):
+    """Only the accuracy, in a hundredth of the time that torchmetrics takes for a small batch.
+
+    Of a mixed sample (mixup, cutmix) its own label counts, even where the other has the larger share.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._right = torch.zeros((), dtype=torch.int64, device=device)
@@ -77,7 +91,7 @@ class AccuracyMeter:
         return {"accuracy": self._right.item() / self._rows.item()}
 
 
-class ClassificationMeter:
+class ClassificationMeter(Meter):
     """All metrics of the task, by torchmetrics."""
 
     def __init__(self, classes: int, device: torch.device) -> None:

@@ -63,6 +63,29 @@ def multiclass_metrics(classes: int, *, top_k: int, device: torch.device) -> Sum
     return SummedMetrics(torchmetrics.MetricCollection(chosen, compute_groups=groups).to(device))
 
 
+def mean_average_precision(
+    found: list[dict[str, Tensor]], true: list[dict[str, Tensor]]
+) -> tuple[dict[str, float], dict[int, float]]:
+    """map, map50 and map75 as COCO defines them, and the average precision of each class that truly occurs, by index.
+
+    found, true: for each image `boxes`, `labels` and `scores` or `iscrowd`, on the CPU. Means over the classes that
+    truly occur; 0 where there is none. What is found in a crowd counts neither way. Of an image, the 100 surest boxes
+    count.
+    """
+    with _costly_packages_hidden():
+        from torchmetrics.detection.mean_ap import MeanAveragePrecision
+    # Evaluates in C++: on 80 images of 20 boxes in 0.10 s, pycocotools in 0.41 s, to the same numbers (2026-11).
+    metric = MeanAveragePrecision(backend="faster_coco_eval", class_metrics=True, sync_on_compute=False)
+    metric.warn_on_many_detections = False
+    metric.update(found, true)
+    values = metric.compute()
+    absent = -1
+    measures = {name: float(values[key]) for name, key in (("map", "map"), ("map50", "map_50"), ("map75", "map_75"))}
+    classes, precisions = values["classes"].reshape(-1).tolist(), values["map_per_class"].reshape(-1).tolist()
+    by_class = {label: value for label, value in zip(classes, precisions, strict=True) if value != absent}
+    return {name: max(0.0, value) for name, value in measures.items()}, by_class
+
+
 @contextmanager
 def _costly_packages_hidden() -> Iterator[None]:
     """Have torchmetrics, while it is imported, find none of the costly packages but those that are loaded already.

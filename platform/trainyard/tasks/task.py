@@ -1,32 +1,44 @@
 """What training needs to know of a task."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from trainyard.data.augment import EpochDraws
-from trainyard.losses.mix import LossMix
+from trainyard.losses.mix import Mix
 
 Batch = Mapping[str, Tensor]
 """A batch of the data set's columns, on the device of the model. `image` is float (N, C, H, W) in [0, 1]."""
+
+Output = Any
+"""What a model answers with: tensors, or lists, tuples and mappings of them, as its task says."""
 
 
 class Meter(Protocol):
     """Adds up metrics over the batches of an epoch, on the device, without waiting for it.
 
-    The sums of the workers make the sum of the whole: `sums` are tensors of the same shapes and order on every
-    worker, also on one that saw no batch, and whoever runs the workers may replace their content by the totals before
-    `compute`.
+    Whoever runs the workers makes the whole of their parts before `compute`. A meter inherits what it has no use for.
     """
 
     def reset(self) -> None: ...
 
-    def update(self, output: Tensor, batch: Batch) -> None:
+    def update(self, output: Output, batch: Batch) -> None:
         """output: the model's answer to `batch`, detached."""
         ...
 
-    def sums(self) -> list[Tensor]: ...
+    def sums(self) -> list[Tensor]:
+        """What is added up over the workers, its content then replaced by the totals: tensors of the same shapes and
+        order on every worker, also on one that saw no batch."""
+        return []
+
+    def rows(self) -> list[Tensor]:
+        """What is joined over the workers along the first axis: tensors that differ in it only, in the same order."""
+        return []
+
+    def set_rows(self, rows: Sequence[Tensor]) -> None:
+        """What `rows` gave, joined in the order of the workers' ranks."""
+        return
 
     def compute(self) -> dict[str, float]:
         """Metrics by name, without the name of the split. Waits for the device."""
@@ -42,21 +54,26 @@ class Task(Protocol):
     outputs: int
     """What the model is asked for: `outputs` of its function."""
 
-    loss: LossMix
+    @property
+    def loss(self) -> Mix: ...
 
     metrics: frozenset[str]
     """Full names, such as `val/accuracy`, of the metrics that can be reported for the data set at hand."""
 
-    def check_output(self, output: object, rows: int) -> None:
-        """TrialError with the expected and the given shape if a model's answer to `rows` images is of no use."""
+    def inputs(self, batch: Batch) -> tuple[Any, ...]:
+        """What the model is called with, to train and to evaluate: the images and what the task gives beside them."""
+        ...
+
+    def check_output(self, output: object, batch: Batch) -> None:
+        """TrialError with what is expected and what was given if an answer to a batch, in evaluation, is of no use."""
         ...
 
     def augment(self, batch: Batch, draws: EpochDraws, step: int) -> Batch:
-        """The batch with its images, and whatever goes with them, changed alike."""
+        """The batch, its images uint8 as stored, with images in [0, 1]: they and what goes with them changed alike."""
         ...
 
-    def losses(self, output: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean loss of the batch, and the values of its terms, detached."""
+    def losses(self, output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean loss of the batch, and the values of its active terms, detached."""
         ...
 
     def training_meter(self) -> Meter:

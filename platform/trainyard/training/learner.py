@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from trainyard.errors import RunError
 from trainyard.spec.job import Job
-from trainyard.tasks.task import Batch, Task
+from trainyard.tasks.task import Batch, Output, Task
 from trainyard.training.member import Member
 from trainyard.training.model import memory_format
 from trainyard.training.optimizers import (
@@ -42,12 +42,12 @@ class Learner:
         """Before the steps of an epoch."""
         self.model.train()
 
-    def step(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, batch: Batch, step: int) -> tuple[Output, dict[str, Tensor]]:
         """Learn from a batch; the model's answer and the terms of the loss, detached. Steps count over all epochs."""
         set_rate(self.optimizer, schedule_factor(self.schedule, step=step, **self._length))
         self.optimizer.zero_grad()
         with self.precision.forward_pass():
-            output = self._replicas.forward(self._images(batch))
+            output = self._replicas.forward(*self._inputs(batch))
         loss, terms = self._task.losses(output, batch)
         self.precision.backward(loss)
         self._replicas.average_gradients()
@@ -55,7 +55,7 @@ class Learner:
             self.precision.unscale(self.optimizer)
             clip_gradients(self.model.parameters(), self.clip_grad_norm)
         self.precision.step(self.optimizer)
-        return output.detach(), terms
+        return _detached(output), terms
 
     def evaluate(self) -> None:
         """After the steps of an epoch, before answers are asked for and before the state is taken."""
@@ -63,10 +63,10 @@ class Learner:
         self.model.eval()
 
     @torch.no_grad()
-    def answer(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def answer(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
         """The model's answer to a batch and the terms of the loss; nothing is learnt."""
         with self.precision.forward_pass():
-            output = self.model(self._images(batch))
+            output = self.model(*self._inputs(batch))
         return output, self._task.losses(output, batch)[1]
 
     def state(self) -> dict[str, Any]:
@@ -86,5 +86,15 @@ class Learner:
             raise RunError(f"the state doesn't fit model {self._name}: {reason}") from error
         self.precision.load_state(state["precision"])
 
-    def _images(self, batch: Batch) -> Tensor:
-        return batch["image"].contiguous(memory_format=self._memory_format)
+    def _inputs(self, batch: Batch) -> tuple[Any, ...]:
+        images = batch["image"].contiguous(memory_format=self._memory_format)
+        return self._task.inputs({**batch, "image": images})
+
+
+def _detached(output: Output) -> Output:
+    """An answer without its gradients, whatever it is made of."""
+    if isinstance(output, Tensor):
+        return output.detach()
+    if isinstance(output, Mapping):
+        return {name: _detached(value) for name, value in output.items()}
+    return [_detached(value) for value in output] if isinstance(output, list | tuple) else output

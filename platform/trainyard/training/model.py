@@ -37,5 +37,5 @@ def memory_format(job: Job) -> torch.memory_format:
 def _try_out(model: nn.Module, task: Task, batch: Batch, precision: Precision) -> None:
     model.eval()
     with torch.no_grad(), precision.forward_pass():
-        output = model(batch["image"])
-    task.check_output(output, len(batch["image"]))
+        output = model(*task.inputs(batch))
+    task.check_output(output, batch)

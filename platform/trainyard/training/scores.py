@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trainyard.tasks.task import Batch, Meter
+from trainyard.tasks.task import Batch, Meter, Output
 from trainyard.training.member import Member
-from trainyard.training.workers import add_up
+from trainyard.training.workers import add_up, join
 
 
 class Scores:
@@ -30,7 +30,7 @@ class Scores:
         self._rows = 0
         self._meter.reset()
 
-    def add(self, output: Tensor, batch: Batch, terms: Mapping[str, Tensor]) -> None:
+    def add(self, output: Output, batch: Batch, terms: Mapping[str, Tensor]) -> None:
         """output: detached. terms: the mean of each term over the batch."""
         rows = len(batch["image"])
         means = tuple(terms.values())
@@ -48,6 +48,8 @@ class Scores:
         """`<split>/loss`, `<split>/loss/<term>` before its weight, and the task's metrics."""
         sums = self._sums()
         add_up([sums, *self._meter.sums()], self._member)
+        if rows := self._meter.rows():
+            self._meter.set_rows(join(rows, self._member))
         means = self._means(sums)
         terms = {f"loss/{name}": mean for name, mean in means.items()}
         values = {"loss": self._mixed(means), **terms, **self._meter.compute()}

@@ -1,13 +1,14 @@
 """The batches of a worker, to train and to evaluate on."""
 
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Generator, Sequence
 
 from trainyard.data.augment import Augmenter, Share
-from trainyard.data.columns import Columns, row_count
-from trainyard.data.rows import evaluation_batches, steps_per_epoch, training_rows
+from trainyard.data.rows import EpochOrder, steps_per_epoch
+from trainyard.data.sampling import row_weights
+from trainyard.data.split import Split
+from trainyard.errors import DataError
 from trainyard.spec.job import Job
+from trainyard.spec.sampling import Shuffled
 from trainyard.tasks.task import Batch, Task
 from trainyard.training.feed import Feed
 from trainyard.training.member import Member
@@ -17,44 +18,57 @@ EVALUATION_FACTOR = 4
 
 
 class TrainingSplit:
-    """A worker's share of each global batch, shuffled and augmented anew in each epoch."""
+    """A worker's share of each global batch, drawn and augmented anew in each epoch."""
 
-    def __init__(self, job: Job, columns: Columns, *, task: Task, member: Member) -> None:
-        """DataError if there are fewer rows than a batch takes."""
+    def __init__(self, job: Job, split: Split, *, classes: Sequence[str], task: Task, member: Member) -> None:
+        """classes: of the data set. DataError if the rows make no batch, or none of them is to be drawn."""
         self._training = job.training
         self._task = task
         self._member = member
-        self._rows = row_count(columns)
-        self._image_size = columns["image"].shape[2:]
-        self._feed = Feed(columns, member.torch_device)
+        self._image_size = split.image_shape[1:]
+        self._feed = Feed(split, member.torch_device)
         self.augmenter = Augmenter(job.augmentations, seed=job.training.seed)
-        self.steps = steps_per_epoch(rows=self._rows, batch_size=job.training.batch_size)
+        self.sampling = job.training.sampling
+        self.last_batch = job.training.last_batch
+        drawn_alike = isinstance(self.sampling, Shuffled)
+        self._weights = None if drawn_alike else row_weights(self.sampling, split.classes(), classes)
+        self.steps = steps_per_epoch(
+            rows=split.rows, batch_size=job.training.batch_size, last_batch=job.training.last_batch
+        )
 
     def few(self) -> Batch:
         """A batch of two rows as they are, to try a model on."""
-        return next(self._feed.batches([np.arange(min(2, self._rows))]))
+        return self._feed.first(2)
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
+    def batches(self, epoch: int) -> Generator[Batch, None, None]:
         """One for each step. Epochs count from 1."""
-        rank, workers, batch_size = self._member.rank, self._member.workers, self._training.batch_size
-        rows = training_rows(
-            rows=self._rows, batch_size=batch_size, epoch=epoch, seed=self._training.seed, rank=rank, workers=workers
+        training, rank, workers = self._training, self._member.rank, self._member.workers
+        order = EpochOrder(
+            epoch=epoch,
+            seed=training.seed,
+            batch_size=training.batch_size,
+            last_batch=self.last_batch,
+            weights=self._weights,
+            rank=rank,
+            workers=workers,
         )
-        share = Share(steps=self.steps, batch_size=batch_size, rank=rank, workers=workers)
+        share = Share(steps=self.steps, batch_size=training.batch_size, rank=rank, workers=workers)
         height, width = self._image_size
         draws = self.augmenter.draw(epoch, share, height=height, width=width, device=self._member.torch_device)
-        for step, batch in enumerate(self._feed.batches(rows)):
+        for step, batch in enumerate(self._feed.training(order)):
             yield self._task.augment(batch, draws, step)
 
 
 class EvaluationSplit:
     """A worker's part of the rows to evaluate on."""
 
-    def __init__(self, job: Job, columns: Columns, *, member: Member) -> None:
+    def __init__(self, job: Job, split: Split, *, member: Member) -> None:
         """DataError if there are no rows at all."""
-        size = EVALUATION_FACTOR * job.training.batch_size // member.workers
-        self._rows = evaluation_batches(rows=row_count(columns), size=size, rank=member.rank, workers=member.workers)
-        self._feed = Feed(columns, member.torch_device)
+        if split.rows == 0:
+            raise DataError("the split to evaluate on has no rows. Choose another data.evaluate_split.")
+        self._size = EVALUATION_FACTOR * job.training.batch_size // member.workers
+        self._member = member
+        self._feed = Feed(split, member.torch_device)
 
-    def batches(self) -> Iterator[Batch]:
-        return self._feed.batches(self._rows)
+    def batches(self) -> Generator[Batch, None, None]:
+        return self._feed.evaluation(size=self._size, rank=self._member.rank, workers=self._member.workers)

@@ -3,13 +3,13 @@
 import gc
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainyard.data.columns import TrialData
+from trainyard.data.split import TrialData
 from trainyard.errors import Diverged
 from trainyard.spec.job import Job
 from trainyard.tasks.build import build_task
@@ -49,7 +49,8 @@ class Trial:
         self._job = job
         self._member = member
         self._task = build_task(job, data.manifest, member.torch_device)
-        self._training = TrainingSplit(job, data.train, task=self._task, member=member)
+        classes = data.manifest.classes
+        self._training = TrainingSplit(job, data.train, classes=classes, task=self._task, member=member)
         self._evaluation = EvaluationSplit(job, data.evaluate, member=member)
 
         model = seeded_model(job, self._task, self._training.few(), member=member, directory=directory)
@@ -98,11 +99,12 @@ class Trial:
         with self._under_way(f"epoch {epoch}", seed):
             learner.train()
             scores.reset()
-            for step, batch in enumerate(self._training.batches(epoch), start=1):
-                output, terms = learner.step(batch, steps * (epoch - 1) + step - 1)
-                scores.add(output, batch, terms)
-                if step % STEPS_BETWEEN_CHECKS == 0 or step == steps:
-                    _require_sane(scores.loss(), f"by step {step} of {steps} of epoch {epoch}")
+            with closing(self._training.batches(epoch)) as batches:
+                for step, batch in enumerate(batches, start=1):
+                    output, terms = learner.step(batch, steps * (epoch - 1) + step - 1)
+                    scores.add(output, batch, terms)
+                    if step % STEPS_BETWEEN_CHECKS == 0 or step == steps:
+                        _require_sane(scores.loss(), f"by step {step} of {steps} of epoch {epoch}")
             learner.evaluate()
             return scores.compute()
 
@@ -110,9 +112,10 @@ class Trial:
         """The metrics of the evaluation split, every row counted once over all workers."""
         with self._under_way("evaluation", seed=0):
             scores = self._new_scores()
-            for batch in self._evaluation.batches():
-                output, terms = self._learner.answer(batch)
-                scores.add(output, batch, terms)
+            with closing(self._evaluation.batches()) as batches:
+                for batch in batches:
+                    output, terms = self._learner.answer(batch)
+                    scores.add(output, batch, terms)
             return scores.compute()
 
     def _new_scores(self) -> Scores:
@@ -151,7 +154,7 @@ class Trial:
 
     def live_values(self) -> dict[str, Any]:
         """The settings by path of the job, read back from the objects that work with them."""
-        return live_values(learner=self._learner, task=self._task, augmenter=self._training.augmenter)
+        return live_values(learner=self._learner, task=self._task, training=self._training)
 
     def close(self) -> None:
         """Let go of everything on the device. The trial can't be used afterwards."""

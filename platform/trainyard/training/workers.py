@@ -23,6 +23,25 @@ def add_up(tensors: Sequence[Tensor], member: Member, *, factor: float = 1.0) ->
             tensor.copy_(total.view_as(tensor))
 
 
+def join(tensors: Sequence[Tensor], member: Member) -> list[Tensor]:
+    """Each tensor with its rows, along the first axis, of all workers in the order of their ranks."""
+    if member.workers == 1:
+        return list(tensors)
+    counts = torch.zeros((len(tensors), member.workers), dtype=torch.int64, device=member.torch_device)
+    counts[:, member.rank] = counts.new_tensor([len(tensor) for tensor in tensors])
+    dist.all_reduce(counts)
+    return [_joined(tensor, own) for tensor, own in zip(tensors, counts.tolist(), strict=True)]
+
+
+def _joined(tensor: Tensor, counts: list[int]) -> Tensor:
+    """counts: rows of each worker. They travel in tensors as long as the longest, as gathering asks."""
+    padded = tensor.new_zeros((max(counts), *tensor.shape[1:]))
+    padded[: len(tensor)] = tensor
+    gathered = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(gathered, padded)
+    return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
+
+
 class Replicas:
     """The copies of a model on a trial's workers: equal at the start, and kept equal by averaging gradients.
 

@@ -1,0 +1,73 @@
+"""What a decoded data set costs a sweep: decoding, the wait of each trial for its first batch, memory on the node.
+
+    python benchmarks/data_sharing.py [--images 1500] [--json FILE]
+
+Photographs (JPEG, 480x360) as a data set, resized to 224x224. Two slots (Ray actors with a trainyard worker each) read
+it and train trials, one after the other, of a small model that notes when the first batch reaches it. The whole runs
+twice, in a Ray of its own each time: without anything in the disk cache, and with it. Memory is what /proc says of the
+mappings of the object store in each slot when it has looked at all rows: resident, and proportional, where a page that
+n processes use counts 1/n for each. Goals: a second trial's first batch within 0.2 s of its start; proportional sizes
+that add up to one copy at most; a start with the disk cache in at most a third of the time.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common import add_json_option, goal_lines, header, header_line, median, run_side, table, write_json
+from sides.pictures import image_files
+
+from trainyard.data.formats import import_dataset
+
+SIDE = 224
+
+
+def row(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    waits = result["waits"]
+    return {
+        "start": name,
+        "decoding s": result["decoding"],
+        "trial 1 s": max(wait[0] for wait in waits),
+        "trial 2 s": max(wait[1] for wait in waits),
+        "later trials s": median([value for wait in waits for value in wait[2:]]),
+        "train split MiB": result["train_mib"],
+        "resident MiB, slot 1": result["memory"][0]["resident"],
+        "slot 2": result["memory"][1]["resident"],
+        "proportional MiB, slot 1": result["memory"][0]["proportional"],
+        "slot 2 ": result["memory"][1]["proportional"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1500)
+    add_json_option(parser)
+    options = parser.parse_args()
+    head = header()
+    print(header_line(head), flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["TRAINYARD_CACHE"] = str(folder / "cache")
+        image_files(folder / "images", options.images, 360, 480)
+        import_dataset("image_folder", folder / "data", folder / "images")
+        shutil.rmtree(folder / "images")
+        first, second = (
+            run_side("sharing", folder / place, data=folder / "data", side=SIDE) for place in ("without", "with")
+        )
+    rows = [row("nothing cached", first), row("disk cache", second)]
+    print(table(rows))
+    copies = sum(slot["proportional"] for slot in second["memory"]) / second["train_mib"]
+    ratios = {
+        "a second trial's first batch, s": {"value": max(rows[0]["trial 2 s"], rows[1]["trial 2 s"]), "at_most": 0.2},
+        "copies in the two slots by proportional size": {"value": copies, "at_most": 1.0},
+        "start with the disk cache / without": {"value": second["decoding"] / first["decoding"], "at_most": 1 / 3},
+    }
+    print(goal_lines(ratios))
+    write_json(options.json, {**head, "results": rows, "ratios": ratios})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""How many augmented images a second reach the training step, on one core.
+
+    python benchmarks/input_pipeline.py [--seconds 10] [--repeat 3] [--json FILE]
+
+Images in memory (parts of photographs, uint8), shuffled, gathered into batches, mirrored, turned, shifted, zoomed, and
+changed in brightness, contrast and saturation; float32 in [0, 1] at the end. Cases: 3x32x32 in batches of 128, and
+3x360x480 with masks, which are moved alike, in batches of 16. Sides: trainyard; torch's DataLoader with torchvision v2
+image by image; Ray Data with the same transforms in `map_batches`. Each in a process of its own, all on the same core;
+the sides alternate. Goals: 10 times the better peer at 32x32, 1.5 times at 360x480.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common import add_json_option, goal_lines, header, header_line, median, run_side, table, write_json
+
+SIDES = {
+    "input_ours": "trainyard",
+    "input_torch": "DataLoader + torchvision v2",
+    "input_ray": "Ray Data + torchvision v2",
+}
+CASES = {"small": ("3x32x32", 10.0), "large": ("3x360x480 with masks", 1.5)}
+
+
+def measure(case: str, seconds: float, repeat: int, folder: Path) -> list[dict[str, Any]]:
+    rates: dict[str, list[float]] = {side: [] for side in SIDES}
+    for number in range(repeat):
+        for side in SIDES:
+            result = run_side(side, folder / f"{side}-{case}-{number}", case=case, seconds=seconds, timeout=600)
+            rates[side].append(result["rate"])
+    return [
+        {"images": CASES[case][0], "side": name, "images/s": median(rates[side]), "slowest": min(rates[side])}
+        for side, name in SIDES.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each run, after warming up")
+    parser.add_argument("--repeat", type=int, default=3)
+    add_json_option(parser)
+    options = parser.parse_args()
+    head = header()
+    print(header_line(head), flush=True)
+    rows, ratios = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        for case, (name, goal) in CASES.items():
+            ours, *peers = measure(case, options.seconds, options.repeat, Path(folder))
+            rows += [ours, *peers]
+            for peer in peers:
+                ratios[f"{name}: trainyard / {peer['side']}"] = {
+                    "value": ours["images/s"] / peer["images/s"],
+                    "at_least": goal,
+                }
+    print(table(rows))
+    print(goal_lines(ratios))
+    write_json(options.json, {**head, "results": rows, "ratios": ratios})
+
+
+if __name__ == "__main__":
+    main()

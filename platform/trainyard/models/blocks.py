@@ -1,0 +1,31 @@
+"""What several architectures are made of."""
+
+from math import gcd
+from typing import Literal
+
+from torch import nn
+
+Norm = Literal["batch", "group", "none"]
+
+GROUPS = 8
+"""Groups of a group normalisation; fewer where the channels don't divide by it."""
+
+
+def convolution(inputs: int, outputs: int, *, norm: Norm, stride: int = 1) -> nn.Sequential:
+    """3x3 convolution, normalisation and ReLU: (N, inputs, H, W) to (N, outputs, H / stride, W / stride), rounded
+    up."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=norm == "none"),
+        _normalisation(norm, outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _normalisation(norm: Norm, channels: int) -> nn.Module:
+    match norm:
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "group":
+            return nn.GroupNorm(gcd(GROUPS, channels), channels)
+        case "none":
+            return nn.Identity()
