@@ -24,10 +24,21 @@ def test_reading_a_job_imports_nothing_heavier_than_a_yaml_reader() -> None:
 
 
 def test_the_import_is_quick() -> None:
-    """About 0.2 s; the processor's time and the best of three, as other tests may run beside this one."""
-    assert min(import_seconds() for _ in range(3)) < 0.35
+    """A third of what pydantic takes, without which there would be no specs at all; allowed is as much. The processor's
+    time and the best of three, as other tests may run beside this one."""
+    assert min(import_share() for _ in range(3)) < 1
 
 
-def import_seconds() -> float:
-    code = "import time; start = time.process_time(); import trainyard.spec; print(time.process_time() - start)"
+def import_share() -> float:
+    """Seconds of importing trainyard.spec over those of importing pydantic and making a model."""
+    code = """
+import time
+began = time.process_time()
+import pydantic
+class Model(pydantic.BaseModel):
+    number: int
+between = time.process_time()
+import trainyard.spec
+print((time.process_time() - between) / (between - began))
+"""
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)

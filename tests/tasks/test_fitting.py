@@ -12,18 +12,23 @@ from trainyard.spec.tasks import TASKS
 from trainyard.tasks.build import build_task
 
 CPU = torch.device("cpu")
-MODELS = {"classification": "cnn", "semantic_segmentation": "unet", "detection": "centernet"}
+MADE_OF = {
+    "classification": ("cnn", "focal"),
+    "semantic_segmentation": ("unet", "focal"),
+    "detection": ("centernet", "heatmap"),
+}
+"""A model and a loss term for each task."""
 
 
 def job_of(task: str, **sections: Any) -> Job:
-    facts = TASKS[task]
+    facts, (model, term) = TASKS[task], MADE_OF[task]
     metric = next(name for name in facts.metrics if not name.endswith("/loss"))
     job = {
         "name": "job",
         "task": task,
         "data": {"path": "data/set"},
-        "model": {"name": MODELS[task]},
-        "loss": {min(facts.loss_terms): {}},
+        "model": {"name": model},
+        "loss": {term: {}},
         "optimizer": {"name": "adam", "lr": 0.1},
         "training": {"epochs": 1, "batch_size": 2},
         "objective": {"metric": metric, "mode": facts.metrics[metric]},
