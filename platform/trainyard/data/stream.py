@@ -5,6 +5,7 @@ import gc
 import logging
 import queue
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
+from ray.util.annotations import RayDeprecationWarning
 
 from trainyard.data.columns import Columns, row_count
 from trainyard.data.dataset import Dataset, RowGroup
@@ -98,15 +100,18 @@ class StreamedSplit:
         source = ray_data.from_items(
             [{"task": ray.cloudpickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks)
         )
-        decoded = source.map_batches(
-            _decode_window,
-            batch_size=1,
-            num_cpus=0,
-            compute=ray_data.TaskPoolStrategy(size=min(self._tasks, len(tasks))),
-            fn_kwargs={"decoder": self._decoder, "most_bytes": block_bytes},
-            # By default a task whose process dies is repeated for ever, and nobody hears of it.
-            ray_remote_args_fn=lambda: {"max_retries": RETRIES},
-        )
+        with warnings.catch_warnings():
+            # Ray 2.60 deprecates `ray_remote_args_fn`, but has no other way yet to state `max_retries`.
+            warnings.simplefilter("ignore", RayDeprecationWarning)
+            decoded = source.map_batches(
+                _decode_window,
+                batch_size=1,
+                num_cpus=0,
+                compute=ray_data.TaskPoolStrategy(size=min(self._tasks, len(tasks))),
+                fn_kwargs={"decoder": self._decoder, "most_bytes": block_bytes},
+                # By default a task whose process dies is repeated for ever, and nobody hears of it.
+                ray_remote_args_fn=lambda: {"max_retries": RETRIES},
+            )
         context = decoded.context
         context.enable_progress_bars = False
         context.print_on_execution_start = False

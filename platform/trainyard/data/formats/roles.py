@@ -160,5 +160,6 @@ def _beside(places: Sequence[Place]) -> tuple[list[Place], list[Place]]:
             if place.path.lower().endswith(".png") and (dirname(place.path), place.core) in doubled
         ]
     taken = {place.path for place in masks}
-    others = {place.path for place in places if role_of(tail_word(place.core)) == "other"} if masks else set()
-    return [place for place in places if place.path not in taken | others], masks
+    if masks:
+        taken |= {place.path for place in places if role_of(tail_word(place.core)) == "other"}
+    return [place for place in places if place.path not in taken], masks
