@@ -118,6 +118,25 @@ def test_the_first_rows_need_no_execution(split: StreamedSplit) -> None:
     assert split.image_shape == (1, 2, 2)
 
 
+def test_it_runs_where_all_cpus_are_taken(numbered: Dataset, ray_nodes: list[dict[str, float]]) -> None:
+    """As in a slot: Tune reserves the CPUs for the trial's actor, and has its tasks ask for a share of them."""
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    class Reader:
+        def rows(self, dataset: Dataset) -> int:
+            stream = StreamedSplit(dataset, "train", DecodeSettings(), store_bytes=1 << 16, tasks=2)
+            return sum(len(batch["label"]) for batch in stream.evaluation(size=1000))
+
+    group = placement_group([{"CPU": ray_nodes[0]["CPU"]}])
+    ray.get(group.ready())
+    place = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
+    reader = ray.remote(num_cpus=ray_nodes[0]["CPU"], scheduling_strategy=place)(Reader).remote()
+    assert ray.get(reader.rows.remote(numbered)) == ROWS
+    remove_placement_group(group)
+
+
 def gone(names: set[str]) -> bool:
     return not {thread.name.partition("-")[0] for thread in threading.enumerate()} & names
 

@@ -257,6 +257,8 @@ def _columns(block: Any) -> Columns:
 
 def _silence() -> None:
     """Ray Data says on the terminal when it begins and ends; its own log file has it all."""
+    from ray._private.log import PlainRayHandler
+
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):
+        if isinstance(handler, PlainRayHandler):
             handler.setLevel(logging.CRITICAL + 1)

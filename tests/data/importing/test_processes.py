@@ -58,6 +58,7 @@ def run(on_progress):
     )
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
     planning.SHARD_ROWS = {ROWS_PER_FILE}
     try:
         list(on_processes(2)(die, [1, 2, 3]))
