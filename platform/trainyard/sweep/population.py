@@ -44,6 +44,50 @@ class Population(PopulationBasedTraining):
         """
         super().on_trial_add(SimpleNamespace(search_alg=None), trial)
 
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        decision = str(super().on_trial_result(tune_controller, trial, result))
+        self._set_next_meeting(list(tune_controller.get_live_trials()))
+        return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        super().on_trial_complete(tune_controller, trial, result)
+        self._go_on_without(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        super().on_trial_error(tune_controller, trial)
+        self._go_on_without(tune_controller, trial)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        super().on_trial_remove(tune_controller, trial)
+        self._go_on_without(tune_controller, trial)
+
+    def _go_on_without(self, tune_controller: Any, ended: Trial) -> None:
+        """Let the others exchange and go on, where they were waiting for a trial that has ended.
+
+        Ray exchanges only when a result comes in, and nobody trains any more: the sweep would stand still for ever.
+        """
+        # Ray keeps the trial among the living for a moment. It neither gives nor takes, and nobody waits for it.
+        own = self._trial_state[ended]
+        own.last_score = None
+        own.last_train_time = max(own.last_train_time, self._next_perturbation_sync)
+        others = [trial for trial in tune_controller.get_live_trials() if trial is not ended]
+        if others and self._all_wait(others):
+            super().on_trial_result(tune_controller, others[0], self._trial_state[others[0]].last_result)
+            self._set_next_meeting(others)
+
+    def _set_next_meeting(self, trials: list[Trial]) -> None:
+        """After an exchange, the epoch of the next one: later than where any of the trials is.
+
+        Ray sets it to the furthest trial's epoch if that one is ahead, as a state brings its epochs along. Once the
+        others have caught up, or have taken over the state of that trial, all of them wait for each other.
+        """
+        if trials and self._all_wait(trials):
+            furthest = max(self._trial_state[trial].last_train_time for trial in trials)
+            self._next_perturbation_sync = furthest + self._perturbation_interval
+
+    def _all_wait(self, trials: list[Trial]) -> bool:
+        return all(self._trial_state[trial].last_train_time >= self._next_perturbation_sync for trial in trials)
+
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
         """The values of `trial_to_clone`, changed; the trial keeps its own number and epochs."""
         values = perturbed(self._space, self._job, trial_to_clone.config["values"], self._random)
