@@ -33,7 +33,7 @@ def row(name: str, result: dict[str, Any]) -> dict[str, Any]:
         "trial 1 s": max(wait[0] for wait in waits),
         "trial 2 s": max(wait[1] for wait in waits),
         "later trials s": median([value for wait in waits for value in wait[2:]]),
-        "train split MiB": result["train_mib"],
+        "both splits MiB": result["data_mib"],
         "resident MiB, slot 1": result["memory"][0]["resident"],
         "slot 2": result["memory"][1]["resident"],
         "proportional MiB, slot 1": result["memory"][0]["proportional"],
@@ -59,10 +59,10 @@ def main() -> None:
         )
     rows = [row("nothing cached", first), row("disk cache", second)]
     print(table(rows))
-    copies = sum(slot["proportional"] for slot in second["memory"]) / second["train_mib"]
+    copies = sum(slot["proportional"] for slot in second["memory"]) / second["data_mib"]
     ratios = {
         "a second trial's first batch, s": {"value": max(rows[0]["trial 2 s"], rows[1]["trial 2 s"]), "at_most": 0.2},
-        "copies in the two slots by proportional size": {"value": copies, "at_most": 1.0},
+        "copies in the two slots by proportional size": {"value": copies, "at_most": 1.01},
         "start with the disk cache / without": {"value": second["decoding"] / first["decoding"], "at_most": 1 / 3},
     }
     print(goal_lines(ratios))

@@ -98,7 +98,6 @@ def main() -> None:
         assert isinstance(read.train, MemorySplit)
         assert isinstance(read.evaluate, MemorySplit)
         result["data_mib"] = (read.train.nbytes + read.evaluate.nbytes) / 2**20
-        result["train_mib"] = read.train.nbytes / 2**20
         del read
         slots = [Slot.remote(wanted, data, options.folder) for _ in range(2)]
         waits = ray.get([slot.first_batches.remote(str(index)) for index, slot in enumerate(slots)])

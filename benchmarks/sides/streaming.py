@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 
 from trainyard.cluster.session import ENVIRONMENT
@@ -40,12 +39,16 @@ class Watch:
         self._thread.join()
 
     def _sample(self) -> None:
-        process = psutil.Process()
         total = ray.cluster_resources()["object_store_memory"]
         while not self._ended.wait(0.1):
-            memory = process.memory_info()
-            self.process.append((memory.rss - memory.shared) / 2**20)
+            self.process.append(own_memory() / 2**20)
             self.store.append((total - ray.available_resources().get("object_store_memory", total)) / 2**20)
+
+
+def own_memory() -> int:
+    """Bytes of this process that are in memory and shared with no file."""
+    _, resident, shared, *_ = map(int, Path("/proc/self/statm").read_text().split())
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:
