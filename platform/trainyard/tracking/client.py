@@ -1,12 +1,16 @@
 """The door to MLflow: its client, its settings in this process, and what its errors mean."""
 
+import contextlib
 import logging
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
-from trainyard.tracking.uri import masked
+from trainyard.tracking.uri import masked, sqlite_path
 
 _FINAL = {
     "BAD_REQUEST",
@@ -60,7 +64,28 @@ def _connect(uri: str) -> Any:
     # They log every call that met a busy database or a closed connection; we say so once, and try again.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    file = sqlite_path(uri)
+    if file is not None and not file.exists():
+        _make_database(file)
     return MlflowClient(uri)
+
+
+def _make_database(file: Path) -> None:
+    """Have mlflow make its tables in another file, and give that the name when it is whole.
+
+    Made in place, it would be of no use for ever where the process is killed meanwhile: mlflow begins again with its
+    first table, and stumbles over it.
+    """
+    from mlflow import MlflowClient
+
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}-") as folder:
+        begun, whole = Path(folder, "begun.db"), Path(folder, "whole.db")
+        MlflowClient(f"sqlite:///{begun}")
+        # A copy, as mlflow keeps the file open that it has made.
+        with closing(sqlite3.connect(begun)) as source, closing(sqlite3.connect(whole)) as copy:
+            source.backup(copy)
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(whole, file)
 
 
 def call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
