@@ -1,17 +1,20 @@
-"""What the benchmarks share: the digits job, running a side by itself, the machine in one line, tables and JSON."""
+"""What the benchmarks share: options, data, running a side by itself, the machine in one line, tables and JSON."""
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import os
 import platform
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,32 @@ SPACE: dict[str, Any] = {"parameters": {"optimizer.lr": {"type": "float", "low":
 
 class SideFailed(Exception):
     """A side ended with an error or took too long; the message ends with the last lines that it printed."""
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser for the options of a benchmark, with --json. description: the docstring of its file."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured here, too")
+    return parser
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for as long as it is needed, with the disk cache of decoded data in it: it is empty at first."""
+    with tempfile.TemporaryDirectory(prefix="trainyard-benchmark-") as name:
+        os.environ["TRAINYARD_CACHE"] = str(Path(name) / "cache")
+        yield Path(name)
+
+
+def import_photographs(data: Path, images: int, *, height: int = 360, width: int = 480) -> Path:
+    """So many photographs (JPEG) as a data set."""
+    from sides.pictures import image_files  # and scikit-learn, which the other benchmarks need not wait for
+
+    files = data.with_name(f"{data.name}-files")
+    image_files(files, images, height, width)
+    import_dataset("image_folder", data, files)
+    shutil.rmtree(files)
+    return data
 
 
 def import_digits(folder: Path) -> Path:
@@ -83,6 +112,16 @@ def run_side(name: str, folder: Path, *, timeout: float = 1800.0, **options: Any
     command = [sys.executable, str(SIDES / f"{name}.py"), "--folder", str(folder), *flags]
     run_command(command, folder / "log.txt", timeout=timeout)
     return dict(json.loads((folder / "result.json").read_text()))
+
+
+@contextlib.contextmanager
+def attempt(name: str, failed: dict[str, str]) -> Iterator[None]:
+    """Should a side fail, it is told and noted by this name, and the others go on."""
+    try:
+        yield
+    except SideFailed as error:
+        failed[name] = str(error)
+        print(f"{name} failed, {error}", flush=True)
 
 
 def run_command(command: Sequence[str], log: Path, *, timeout: float, env: Mapping[str, str] | None = None) -> None:
@@ -139,13 +178,15 @@ def _cpu_model() -> str:
 
 
 def header() -> dict[str, Any]:
-    """Date, command and machine: what makes a figure one that can be compared with others."""
+    """Date, command and machine, which are printed: what makes a figure one that can be compared with others."""
     command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
     date = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
-    return {"date": date, "command": command, "machine": machine()}
+    head = {"date": date, "command": command, "machine": machine()}
+    print(_header_line(head), flush=True)
+    return head
 
 
-def header_line(head: Mapping[str, Any]) -> str:
+def _header_line(head: Mapping[str, Any]) -> str:
     facts = dict(head["machine"])
     where = f"{facts.pop('cores')} cores of {facts.pop('cpu')}, {facts.pop('memory_gib')} GiB"
     busy = facts.pop("load_average")
@@ -193,10 +234,37 @@ def goal_lines(ratios: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured here, too")
+def report(
+    options: argparse.Namespace,
+    head: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    ratios: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Print the table and the ratios, and write them as JSON where that was asked for."""
+    print(table(rows))
+    print(goal_lines(ratios))
+    write_json(options, {**head, "results": rows, "ratios": ratios})
 
 
-def write_json(file: Path | None, content: Mapping[str, Any]) -> None:
-    if file is not None:
-        file.write_text(json.dumps(content, indent=2) + "\n")
+def report_sides(
+    options: argparse.Namespace,
+    head: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    ratios: Mapping[str, Mapping[str, Any]],
+    measured: Mapping[str, Any],
+    failed: Mapping[str, str],
+) -> None:
+    """The same of sides that may fail (`attempt`): the rows of those that did not. Exits with 1 if any did.
+
+    measured: for the JSON file, instead of the rows.
+    """
+    if rows:
+        print(f"\n{table(rows)}\n\n{goal_lines(ratios)}")
+    write_json(options, {**head, **measured, "ratios": ratios, "failed": failed})
+    if failed:
+        raise SystemExit(1)
+
+
+def write_json(options: argparse.Namespace, content: Mapping[str, Any]) -> None:
+    if options.json is not None:
+        options.json.write_text(json.dumps(content, indent=2) + "\n")

@@ -9,13 +9,11 @@ runs alternate. Goals: at least half the rate of reading alone; at most 1.1 time
 the images; at most ten times a file of the data set (32 MiB) of memory beyond that for a few images.
 """
 
-import argparse
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import add_json_option, goal_lines, header, header_line, median, run_side, table, write_json
+from common import header, median, parser_of, report, run_side, temporary_folder
 from sides.pictures import image_files
 
 SIZES = {"480x360": (360, 480), "32x32": (32, 32)}
@@ -43,21 +41,18 @@ def measure(size: str, images: int, repeat: int, folder: Path) -> dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--images", type=int, default=1500, help="photographs in the smaller folder")
     parser.add_argument("--repeat", type=int, default=3)
-    add_json_option(parser)
     options = parser.parse_args()
     head = header()
-    print(header_line(head), flush=True)
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for size, more in MORE.items():
-            few = measure(size, 20, 1, Path(folder))
+            few = measure(size, 20, 1, folder)
             for images in (options.images * more, 4 * options.images * more):
-                row = measure(size, images, options.repeat, Path(folder))
+                row = measure(size, images, options.repeat, folder)
                 rows.append({**row, "MiB beyond 20 images": row["peak MiB"] - few["peak MiB"]})
-    print(table(rows))
     by_size = {size: rows[2 * place : 2 * place + 2] for place, size in enumerate(MORE)}
     ratios: dict[str, dict[str, Any]] = {}
     for size, (fewer, larger) in by_size.items():
@@ -66,8 +61,7 @@ def main() -> None:
         ratios[f"{size}: time by image, four times the images"] = {"value": growth, "at_most": 1.1}
         beyond = larger["MiB beyond 20 images"] / 32
         ratios[f"{size}: memory in files of 32 MiB"] = {"value": beyond, "at_most": 10}
-    print(goal_lines(ratios))
-    write_json(options.json, {**head, "results": rows, "ratios": ratios})
+    report(options, head, rows, ratios)
 
 
 if __name__ == "__main__":

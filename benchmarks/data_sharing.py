@@ -10,17 +10,9 @@ n processes use counts 1/n for each. Goals: a second trial's first batch within 
 that add up to one copy at most; a start with the disk cache in at most a third of the time.
 """
 
-import argparse
-import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from common import add_json_option, goal_lines, header, header_line, median, run_side, table, write_json
-from sides.pictures import image_files
-
-from trainyard.data.formats import import_dataset
+from common import header, import_photographs, median, parser_of, report, run_side, temporary_folder
 
 SIDE = 224
 
@@ -42,31 +34,21 @@ def row(name: str, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--images", type=int, default=1500)
-    add_json_option(parser)
     options = parser.parse_args()
     head = header()
-    print(header_line(head), flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["TRAINYARD_CACHE"] = str(folder / "cache")
-        image_files(folder / "images", options.images, 360, 480)
-        import_dataset("image_folder", folder / "data", folder / "images")
-        shutil.rmtree(folder / "images")
-        first, second = (
-            run_side("sharing", folder / place, data=folder / "data", side=SIDE) for place in ("without", "with")
-        )
+    with temporary_folder() as folder:
+        data = import_photographs(folder / "data", options.images)
+        first, second = (run_side("sharing", folder / place, data=data, side=SIDE) for place in ("without", "with"))
     rows = [row("nothing cached", first), row("disk cache", second)]
-    print(table(rows))
     copies = sum(slot["proportional"] for slot in second["memory"]) / second["data_mib"]
     ratios = {
         "a second trial's first batch, s": {"value": max(rows[0]["trial 2 s"], rows[1]["trial 2 s"]), "at_most": 0.2},
         "copies in the two slots by proportional size": {"value": copies, "at_most": 1.01},
         "start with the disk cache / without": {"value": second["decoding"] / first["decoding"], "at_most": 1 / 3},
     }
-    print(goal_lines(ratios))
-    write_json(options.json, {**head, "results": rows, "ratios": ratios})
+    report(options, head, rows, ratios)
 
 
 if __name__ == "__main__":

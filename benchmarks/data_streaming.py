@@ -7,17 +7,10 @@ store of 200 MiB, once with a quarter of the images and once with all; and cache
 the memory of four times the images at most 1.2 times that of the fewer, and below the store's size.
 """
 
-import argparse
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import add_json_option, goal_lines, header, header_line, median, run_side, table, write_json
-from sides.pictures import image_files
-
-from trainyard.data.formats import import_dataset
+from common import header, import_photographs, median, parser_of, report, run_side, temporary_folder
 
 SIDE = 224
 STORE_MIB = 200
@@ -26,9 +19,7 @@ STORE_MIB = 200
 def measure(images: int, loading: str, store: int, folder: Path) -> dict[str, Any]:
     data = folder / f"data-{images}"
     if not data.exists():
-        image_files(folder / "images", images, 360, 480)
-        import_dataset("image_folder", data, folder / "images")
-        shutil.rmtree(folder / "images")
+        import_photographs(data, images)
     result = run_side(
         "streaming", folder / f"{loading}-{images}", data=data, loading=loading, store_mib=store, side=SIDE
     )
@@ -46,19 +37,14 @@ def measure(images: int, loading: str, store: int, folder: Path) -> dict[str, An
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--images", type=int, default=4000)
-    add_json_option(parser)
     options = parser.parse_args()
     head = header()
-    print(header_line(head), flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["TRAINYARD_CACHE"] = str(folder / "cache")
+    with temporary_folder() as folder:
         fewer = measure(options.images // 4, "streamed", STORE_MIB, folder)
         more = measure(options.images, "streamed", STORE_MIB, folder)
         cached = measure(options.images, "cached", 2000, folder)
-    print(table([fewer, more, cached]))
     ratios = {
         "store taken, four times the images": {
             "value": more["in the store MiB"] / fewer["in the store MiB"],
@@ -71,8 +57,7 @@ def main() -> None:
         "store taken / store": {"value": more["in the store MiB"] / STORE_MIB, "at_most": 1.0},
         "streamed rate / cached rate": {"value": more["later images/s"] / cached["later images/s"]},
     }
-    print(goal_lines(ratios))
-    write_json(options.json, {**head, "results": [fewer, more, cached], "ratios": ratios})
+    report(options, head, [fewer, more, cached], ratios)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ image by image; Ray Data with the same transforms in `map_batches`. Each in a pr
 the sides alternate. Goals: 10 times the better peer at 32x32, 1.5 times at 360x480.
 """
 
-import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import add_json_option, goal_lines, header, header_line, median, run_side, table, write_json
+from common import header, median, parser_of, report, run_side, temporary_folder
 
 SIDES = {
     "input_ours": "trainyard",
@@ -38,28 +36,24 @@ def measure(case: str, sides: Sequence[str], seconds: float, repeat: int, folder
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each run, after warming up")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--without-ray", action="store_true", help="leave Ray Data out: with one core it starts slowly")
-    add_json_option(parser)
     options = parser.parse_args()
     head = header()
-    print(header_line(head), flush=True)
     sides = [side for side in SIDES if not (options.without_ray and side == "input_ray")]
     rows, ratios = [], {}
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for case, (name, goal) in CASES.items():
-            ours, *peers = measure(case, sides, options.seconds, options.repeat, Path(folder))
+            ours, *peers = measure(case, sides, options.seconds, options.repeat, folder)
             rows += [ours, *peers]
             for peer in peers:
                 ratios[f"{name}: trainyard / {peer['side']}"] = {
                     "value": ours["images/s"] / peer["images/s"],
                     "at_least": goal,
                 }
-    print(table(rows))
-    print(goal_lines(ratios))
-    write_json(options.json, {**head, "results": rows, "ratios": ratios})
+    report(options, head, rows, ratios)
 
 
 if __name__ == "__main__":

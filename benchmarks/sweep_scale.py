@@ -8,8 +8,6 @@ it the driver's CPU seconds per trial, which a busy machine hardly changes, its 
 MLflow had not been told of when the last one ended, and how long it took then to stop and to record the rest.
 """
 
-import argparse
-import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,15 +15,13 @@ from typing import Any
 
 from common import (
     JOB,
-    SideFailed,
-    add_json_option,
-    goal_lines,
+    attempt,
     header,
-    header_line,
     import_digits,
+    parser_of,
+    report_sides,
     run_side,
-    table,
-    write_json,
+    temporary_folder,
     write_specs,
 )
 
@@ -82,7 +78,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def report(sides: Mapping[str, Mapping[str, Any]]) -> str:
+def rows_of(sides: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for sampler, values in sides.items():
         memory = {f"RSS at {trials}, MiB": values["rss_mib"].get(trials) for trials in (100, 1000, 2000)}
@@ -103,7 +99,7 @@ def report(sides: Mapping[str, Mapping[str, Any]]) -> str:
                 "recording on s": values["recording_tail"],
             }
         )
-    return table(rows)
+    return rows
 
 
 def ratios(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -117,34 +113,23 @@ def ratios(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--trials", type=int, default=2000, help="of each sampler (default 2000)")
     parser.add_argument("--samplers", default=",".join(SAMPLERS), help="default random,tpe")
-    add_json_option(parser)
     options = parser.parse_args(arguments)
     if options.trials < 20:
         parser.error("--trials must be at least 20")
     head = header()
-    print(header_line(head), flush=True)
     sides: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="trainyard-benchmark-") as temporary:
-        data = import_digits(Path(temporary))
+    with temporary_folder() as folder:
+        data = import_digits(folder)
         for sampler in options.samplers.split(","):
-            try:
-                result = run(sampler, options.trials, Path(temporary) / sampler, data)
-            except SideFailed as error:
-                failed[sampler] = str(error)
-                print(f"{sampler} failed, {error}", flush=True)
-                continue
-            sides[sampler] = figures(result)
-            costs = ", ".join(f"{last}: {1e3 * value:.0f}" for last, value in sides[sampler]["windows"].items())
-            print(f"{sampler}, ms per trial up to trial {costs}", flush=True)
-    if sides:
-        print(f"\n{report(sides)}\n\n{goal_lines(ratios(sides))}")
-    write_json(options.json, {**head, "sides": sides, "ratios": ratios(sides), "failed": failed})
-    if failed:
-        raise SystemExit(1)
+            with attempt(sampler, failed):
+                sides[sampler] = figures(run(sampler, options.trials, folder / sampler, data))
+                costs = ", ".join(f"{last}: {1e3 * value:.0f}" for last, value in sides[sampler]["windows"].items())
+                print(f"{sampler}, ms per trial up to trial {costs}", flush=True)
+    report_sides(options, head, rows_of(sides), ratios(sides), {"sides": sides}, failed)
 
 
 if __name__ == "__main__":

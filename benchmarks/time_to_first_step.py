@@ -10,11 +10,9 @@ The clock starts before the command's process does, and stops when the model is 
 with a probe in all of its processes (probe/sitecustomize.py), which gives the breakdown and costs next to nothing.
 """
 
-import argparse
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,17 +23,15 @@ from common import (
     JOB,
     SIDES,
     SPACE,
-    SideFailed,
-    add_json_option,
+    attempt,
     digits_arrays,
-    goal_lines,
     header,
-    header_line,
     import_digits,
     median,
+    parser_of,
+    report_sides,
     run_command,
-    table,
-    write_json,
+    temporary_folder,
     write_specs,
 )
 from timeline import read_notes, timeline
@@ -116,45 +112,31 @@ def ratios(seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--repeat", type=int, default=3, help="timed runs of each side (default 3)")
     parser.add_argument("--only", default=",".join(WORKERS), metavar="SIDES", help="default all")
     parser.add_argument("--no-breakdown", action="store_true", help="leave the runs with the probe out")
-    add_json_option(parser)
     options = parser.parse_args(arguments)
     sides = options.only.split(",")
     if unknown := set(sides) - set(WORKERS):
         parser.error(f"there is no side {unknown.pop()}; there are {', '.join(WORKERS)}")
     head = header()
-    print(header_line(head), flush=True)
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     breakdowns: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="trainyard-benchmark-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         data = import_digits(folder)
         for run in range(options.repeat):
             for side in sides:
-                try:
+                with attempt(f"{side} in run {run + 1}", failed):
                     given, first_step = measure(side, folder / f"{side}-{run}", data)
-                except SideFailed as error:
-                    failed.append(f"{side}: {error}")
-                    print(f"{side} failed, {error}", flush=True)
-                    continue
-                seconds[side].append(first_step - given)
-                print(f"{side}: {first_step - given:.1f} s", flush=True)
+                    seconds[side].append(first_step - given)
+                    print(f"{side}: {first_step - given:.1f} s", flush=True)
         for side in [] if options.no_breakdown else sides:
-            try:
+            with attempt(f"{side} with the probe", failed):
                 breakdowns[side] = breakdown(side, folder / f"{side}-probe", data)
-            except SideFailed as error:
-                failed.append(f"{side} with the probe: {error}")
-                print(failed[-1], flush=True)
-    if any(seconds.values()):
-        print(f"\n{table(rows(seconds))}\n\n{goal_lines(ratios(seconds))}")
-    content = {"seconds": seconds, "ratios": ratios(seconds), "breakdown": breakdowns, "failed": failed}
-    write_json(options.json, {**head, **content})
-    if failed:
-        raise SystemExit(1)
+    measured = {"seconds": seconds, "breakdown": breakdowns}
+    report_sides(options, head, rows(seconds), ratios(seconds), measured, failed)
 
 
 if __name__ == "__main__":

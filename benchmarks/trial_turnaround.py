@@ -15,7 +15,6 @@ is recorded and the sweep is closed, by trial. Gap: from a trial's last epoch to
 
 import argparse
 import statistics
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,17 +24,15 @@ from typing import Any
 from common import (
     JOB,
     SPACE,
-    SideFailed,
-    add_json_option,
+    attempt,
     digits_arrays,
-    goal_lines,
     header,
-    header_line,
     import_digits,
     median,
+    parser_of,
+    report_sides,
     run_side,
-    table,
-    write_json,
+    temporary_folder,
     write_specs,
 )
 
@@ -140,7 +137,7 @@ def chosen(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def report(sides: Mapping[str, Mapping[str, float]]) -> str:
+def rows_of(sides: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     columns = {
         "trials": "trials",
         "wall": "wall s/trial",
@@ -152,42 +149,31 @@ def report(sides: Mapping[str, Mapping[str, float]]) -> str:
         "all_in_overhead": "all-in overhead",
         "closing": "closing s",
     }
-    rows = [
+    return [
         {"side": f"{name} {SIDES[name].what}", **{title: values.get(key) for key, title in columns.items()}}
         for name, values in sides.items()
     ]
-    return table(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--trials", type=int, default=60, help="of each side but the recipe (default 60)")
     parser.add_argument("--recipe-trials", type=int, default=3, help="of the recipe, about 50 s each (default 3)")
     parser.add_argument("--only", type=chosen, default=chosen(DEFAULT), metavar="SIDES", help=f"default {DEFAULT}")
-    add_json_option(parser)
     options = parser.parse_args(arguments)
     if options.trials < 6 or options.recipe_trials < 2:
         parser.error("--trials must be at least 6 and --recipe-trials at least 2: the first ones are not counted")
     head = header()
-    print(header_line(head), flush=True)
     sides: dict[str, dict[str, float]] = {}
     failed: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="trainyard-benchmark-") as temporary:
-        data = import_digits(Path(temporary))
+    with temporary_folder() as folder:
+        data = import_digits(folder)
         for name in options.only:
-            try:
-                result = run(name, options, Path(temporary) / name, data)
-            except SideFailed as error:
-                failed[name] = str(error)
-                print(f"{name} failed, {error}", flush=True)
-                continue
-            sides[name] = figures(result, slots=SIDES[name].slots, skip=SIDES[name].skip)
-            print(f"{name}: {sides[name]['wall']:.3f} s per trial", flush=True)
-    if sides:
-        print(f"\n{report(sides)}\n\n{goal_lines(ratios(sides))}")
-    write_json(options.json, {**head, "sides": sides, "ratios": ratios(sides), "failed": failed})
-    if failed:
-        raise SystemExit(1)
+            with attempt(name, failed):
+                result = run(name, options, folder / name, data)
+                sides[name] = figures(result, slots=SIDES[name].slots, skip=SIDES[name].skip)
+                print(f"{name}: {sides[name]['wall']:.3f} s per trial", flush=True)
+    report_sides(options, head, rows_of(sides), ratios(sides), {"sides": sides}, failed)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Splits are decoded once by Ray tasks, and read without a copy."""
 
-import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from trainyard.data import chunks as chunks_module
 from trainyard.data.cache import SharedData, share
@@ -28,17 +27,11 @@ ROWS = 1300
 
 
 @pytest.fixture(scope="module")
-def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pets(tmp_path_factory: pytest.TempPathFactory, encode: Callable[..., bytes]) -> Path:
     """1,300 PNG files to train on in three row groups, 20 to evaluate on."""
-
-    def encoded(image: np.ndarray) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, format="png")
-        return buffer.getvalue()
-
     images = np.random.default_rng(0).integers(0, 256, (ROWS + 20, 8, 8), dtype=np.uint8)
     examples = [
-        Example(name=f"{row}", split="train" if row < ROWS else "val", image=encoded(image), label=row % 3)
+        Example(name=f"{row}", split="train" if row < ROWS else "val", image=encode(image), label=row % 3)
         for row, image in enumerate(images)
     ]
     path = tmp_path_factory.mktemp("data") / "pets"

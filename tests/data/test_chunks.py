@@ -1,11 +1,10 @@
 """Chunks follow from the data and the settings, and are decoded once on a machine."""
 
-import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from trainyard.data import chunks as chunks_module
 from trainyard.data.chunks import ChunkReader
@@ -22,19 +21,13 @@ from trainyard.spec.training import DataSettings
 ROWS = 1200
 
 
-def encoded(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="png")
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="module")
-def pets(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def pets(tmp_path_factory: pytest.TempPathFactory, encode: Callable[..., bytes]) -> Dataset:
     """Small PNG files: three row groups."""
     images = np.random.default_rng(0).integers(0, 256, (ROWS, 4, 4), dtype=np.uint8)
     path = tmp_path_factory.mktemp("data") / "pets"
     examples = [
-        Example(name=f"{row}", split="train" if row < ROWS - 9 else "val", image=encoded(image), label=row % 2)
+        Example(name=f"{row}", split="train" if row < ROWS - 9 else "val", image=encode(image), label=row % 2)
         for row, image in enumerate(images)
     ]
     write_dataset(path, examples, annotation="label", classes=("cat", "dog"), source="tests")

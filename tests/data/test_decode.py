@@ -1,6 +1,6 @@
 """Rows are decoded exactly, and only if they are what was imported."""
 
-import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,6 @@ from trainyard.errors import DataError
 RANDOM = np.random.default_rng(0)
 COLOURS = RANDOM.integers(0, 256, (5, 8, 12, 3), dtype=np.uint8)
 GREYS = RANDOM.integers(0, 256, (3, 8, 12), dtype=np.uint8)
-
-
-def encoded(image: np.ndarray, kind: str = "png") -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format=kind)
-    return buffer.getvalue()
 
 
 def dataset_of(path: Path, images: Any, *, annotation: Annotation = "label", **columns: Any) -> Dataset:
@@ -59,8 +53,8 @@ def stored_images(dataset: Dataset) -> list[bytes]:
 
 
 @pytest.fixture(params=["raw", "png"])
-def colours(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
-    images = list(COLOURS) if request.param == "raw" else [encoded(image) for image in COLOURS]
+def colours(request: pytest.FixtureRequest, tmp_path: Path, encode: Callable[..., bytes]) -> Dataset:
+    images = list(COLOURS) if request.param == "raw" else [encode(image) for image in COLOURS]
     dataset = dataset_of(tmp_path / "colours", images)
     assert dataset.manifest.image.encoding == ("raw" if request.param == "raw" else "file")
     return dataset
@@ -94,8 +88,8 @@ def test_colours_become_grey_as_pillow_does_it(colours: Dataset) -> None:
 
 
 @pytest.mark.parametrize("stored", ["raw", "png"])
-def test_grey_becomes_three_channels_alike(tmp_path: Path, stored: str) -> None:
-    images = list(GREYS) if stored == "raw" else [encoded(image) for image in GREYS]
+def test_grey_becomes_three_channels_alike(tmp_path: Path, stored: str, encode: Callable[..., bytes]) -> None:
+    images = list(GREYS) if stored == "raw" else [encode(image) for image in GREYS]
     grey = dataset_of(tmp_path / "grey", images)
     assert np.array_equal(decode_split(grey, "train")["image"], GREYS[:, None])
     assert np.array_equal(decode_split(grey, "train", settings(channels=3))["image"], np.stack([GREYS] * 3, axis=1))
@@ -156,8 +150,8 @@ def test_rows_in_another_order_are_refused(colours: Dataset) -> None:
         decode_split(Dataset.open(colours.path), "train")
 
 
-def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
-    dataset = dataset_of(tmp_path / "colours", [encoded(image) for image in COLOURS])
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, encode: Callable[..., bytes]) -> None:
+    dataset = dataset_of(tmp_path / "colours", [encode(image) for image in COLOURS])
     images = stored_images(dataset)
     replace_images(dataset, [images[0], images[1][:40], *images[2:]])
     with pytest.raises(

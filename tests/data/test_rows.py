@@ -45,6 +45,28 @@ def test_padding_fills_a_batch_from_fewer_rows() -> None:
     assert np.bincount(rows[0], minlength=3).tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
 
 
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_short_epoch_is_the_beginning_of_the_pass(workers: int, weights: Any) -> None:
+    for rank in range(workers):
+        own = order(weights=weights, rank=rank, workers=workers)
+        short = order(weights=weights, rank=rank, workers=workers, most_steps=5)
+        assert np.array_equal(training_rows(103, short), training_rows(103, own)[:5])
+
+
+def test_short_epochs_draw_other_rows_each() -> None:
+    first, second = (set(training_rows(103, order(epoch=epoch, most_steps=5)).flat) for epoch in (1, 2))
+    assert len(first) == len(second) == 40
+    assert first != second
+
+
+@pytest.mark.parametrize(("last_batch", "whole"), [("drop", 12), ("pad", 13)])
+def test_more_steps_than_a_pass_has(last_batch: str, whole: int) -> None:
+    assert order(last_batch=last_batch, most_steps=whole).steps(103) == whole
+    with pytest.raises(DataError, match=rf"got steps_per_epoch={whole + 1}, a pass={whole}. Lower it"):
+        training_rows(103, order(last_batch=last_batch, most_steps=whole + 1))
+
+
 @pytest.mark.parametrize("change", [{"epoch": 2}, {"seed": 1}])
 def test_epochs_and_seeds_have_orders_of_their_own(change: dict[str, int]) -> None:
     assert not np.array_equal(training_rows(103, order()), training_rows(103, order(**change)))

@@ -60,6 +60,15 @@ def test_padding_goes_round_until_a_batch_is_full() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
+def test_a_short_epoch_is_the_beginning_of_the_pass(workers: int, weights: Any) -> None:
+    whole = rows_of(windows(weights=weights))
+    short = [windows(weights=weights, most_steps=3, rank=rank, workers=workers) for rank in range(workers)]
+    assert {len(rows_of(own)) for own in short} == {36 // workers}
+    assert [row for own in short for row in rows_of(own)] == whole[:36]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_weighted_rows_are_given_as_often_as_they_are_drawn(workers: int) -> None:
     settings = {"weights": WEIGHTS, "batch_size": 4, "last_batch": "pad", "workers": workers}
     given = [row for rank in range(workers) for row in rows_of(windows(**settings, rank=rank))]

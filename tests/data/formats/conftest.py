@@ -1,6 +1,5 @@
 """Small sources, laid out in a folder and listed."""
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from trainyard.data.formats import open_source
 from trainyard.data.location import Location
@@ -22,7 +20,7 @@ Read = Callable[..., Example]
 
 
 @pytest.fixture
-def lay(tmp_path: Path) -> Lay:
+def lay(tmp_path: Path, encode: Callable[..., bytes]) -> Lay:
     """Files by their paths: None is a small image, an array one of these pixels, bytes and text stand as they are,
     lists and dictionaries become JSON."""
 
@@ -31,7 +29,7 @@ def lay(tmp_path: Path) -> Lay:
         for number, (path, content) in enumerate(files.items()):
             file = root / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(_bytes(path, content, number))
+            file.write_bytes(_bytes(path, content, number, encode))
         return root
 
     return lay
@@ -74,7 +72,7 @@ def complaints() -> Callable[[Listing], list[str]]:
     return lambda listing: [f"{problem.file}: {problem.reason} ({problem.outcome})" for problem in listing.problems]
 
 
-def _bytes(path: str, content: Any, number: int) -> bytes:
+def _bytes(path: str, content: Any, number: int, encode: Callable[..., bytes]) -> bytes:
     if isinstance(content, bytes):
         return content
     if isinstance(content, str):
@@ -83,6 +81,4 @@ def _bytes(path: str, content: Any, number: int) -> bytes:
         return json.dumps(content).encode()
     pixels = np.full((4, 6, 3), number % 256, np.uint8) if content is None else content
     suffix = Path(path).suffix.lower().removeprefix(".")
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format={"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix))
-    return buffer.getvalue()
+    return encode(pixels, {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix))

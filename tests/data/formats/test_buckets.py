@@ -2,31 +2,15 @@
 
 import gzip
 import io
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from pyarrow.fs import FileSystem
 
 from trainyard.data.formats import open_source
 from trainyard.data.location import Location
 from trainyard.data.source import Example, ImportOptions
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Location]:
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1&allow_bucket_creation=true"
-    FileSystem.from_uri(f"s3://key:secret@sources?{settings}")[0].create_dir("sources")
-    yield Location.of(f"s3://key:secret@sources/all?{settings}")
-    server.stop()
 
 
 def npz() -> bytes:

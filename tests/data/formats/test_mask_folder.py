@@ -1,7 +1,5 @@
 """Images and their masks."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -191,12 +189,10 @@ def test_classes_as_the_masks_show_them(mask: np.ndarray, classes: tuple, coding
     assert (found.classes, found.mask_coding) == (classes, coding)
 
 
-def test_palette_masks_have_indexes(lay, listing) -> None:
+def test_palette_masks_have_indexes(lay, listing, encode) -> None:
     picture = Image.fromarray(CLASSES, "P")
     picture.putpalette([7, 7, 7, 90, 0, 0, 0, 90, 0] + 741 * [0])
-    buffer = io.BytesIO()
-    picture.save(buffer, "png")
-    found = listing("mask_folder", lay({"images/a.png": None, "masks/a.png": buffer.getvalue()}))
+    found = listing("mask_folder", lay({"images/a.png": None, "masks/a.png": encode(picture)}))
     assert found.mask_coding == MaskCoding(values=(0, 1, 2))
 
 
@@ -226,14 +222,12 @@ def test_masks_in_colours_without_their_names(lay, listing) -> None:
         listing("mask_folder", place)
 
 
-def test_a_palette_that_differs_from_file_to_file_goes_by_colours(lay, listing) -> None:
+def test_a_palette_that_differs_from_file_to_file_goes_by_colours(lay, listing, encode) -> None:
     files = {"classes.json": [{"name": "red", "rgb": RED}, {"name": "blue", "rgb": BLUE}]}
     for name, palette in (("a", [RED, BLUE]), ("b", [BLUE, RED, BLACK, RED])):
         picture = Image.fromarray(np.array([[0, 1], [len(palette) - 1, 0]], np.uint8), "P")
         picture.putpalette([part for colour in palette for part in colour])
-        buffer = io.BytesIO()
-        picture.save(buffer, "png")
-        files |= {f"images/{name}.png": None, f"masks/{name}.png": buffer.getvalue()}
+        files |= {f"images/{name}.png": None, f"masks/{name}.png": encode(picture)}
     assert listing("mask_folder", lay(files)).mask_coding == MaskCoding(values=(RED, BLUE), void=())
 
 

@@ -1,6 +1,5 @@
 """A source whose files and listing a test writes by hand, and importing it."""
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from trainyard.data.importing.report import Report, read_report
 from trainyard.data.importing.run import import_source
@@ -17,13 +15,6 @@ from trainyard.data.importing.workers import in_process
 from trainyard.data.location import Location
 from trainyard.data.manifest import Annotation, Manifest
 from trainyard.data.source import Boxes, Entry, Example, Listing, MaskCoding
-
-
-def encoded(pixels: np.ndarray | Image.Image, kind: str = "png", **settings: Any) -> bytes:
-    buffer = io.BytesIO()
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image.save(buffer, format=kind, **settings)
-    return buffer.getvalue()
 
 
 def boxes(*corners: Sequence[float], labels: Sequence[int] | None = None) -> Boxes:
@@ -39,6 +30,7 @@ class Files:
     """A source of files. `was_read` are the names of the entries that were."""
 
     folder: Path
+    encode: Callable[..., bytes]
     annotation: Annotation = "label"
     classes: tuple[str, ...] = ("cat", "dog")
     coding: MaskCoding | None = None
@@ -48,7 +40,7 @@ class Files:
     def add(self, name: str, content: bytes | None = None, *, mask: bytes | None = None, **entry: Any) -> None:
         """Without content: an image like no other, grey, 4 x 6 pixels. mask: its bytes, `masks/NAME`."""
         if content is None:
-            content = encoded(np.full((4, 6), len(self.entries), np.uint8))
+            content = self.encode(np.full((4, 6), len(self.entries), np.uint8))
         if mask is not None:
             entry["mask"] = f"masks/{name}"
             self._write(entry["mask"], mask)
@@ -93,18 +85,13 @@ class Imports:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path / "source")
+def files(tmp_path: Path, encode: Callable[..., bytes]) -> Files:
+    return Files(tmp_path / "source", encode)
 
 
 @pytest.fixture
 def imports(tmp_path: Path) -> Imports:
     return Imports(tmp_path / "out")
-
-
-@pytest.fixture(scope="session")
-def encode() -> Callable[..., bytes]:
-    return encoded
 
 
 @pytest.fixture(scope="session")

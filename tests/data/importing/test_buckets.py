@@ -1,12 +1,10 @@
 """From a bucket to a bucket, through pyarrow's own S3 client and a server on loopback."""
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from pyarrow.fs import FileSystem
 
 from trainyard.data.dataset import Dataset
 from trainyard.data.formats import open_source
@@ -15,21 +13,6 @@ from trainyard.data.importing.workers import in_process
 from trainyard.data.location import Found, Location
 from trainyard.data.source import ImportOptions
 from trainyard.errors import DataError, UsageError
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[Location]:
-    """A folder of an empty bucket."""
-    from moto.server import ThreadedMotoServer  # 1.3 s, which other tests need not wait for
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1&allow_bucket_creation=true"
-    FileSystem.from_uri(f"s3://key:secret@trainyard?{settings}")[0].create_dir("trainyard")
-    yield Location.of(f"s3://key:secret@trainyard/a folder?{settings}")
-    server.stop()
 
 
 def imported(source: Location, destination: Location, run: Callable[..., Any] = in_process) -> Any:
