@@ -17,7 +17,7 @@ The number is the exit code of the command that met the error.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class TrainyardError(Exception):
@@ -81,15 +81,17 @@ class TrialError(RunError):
     """One trial failed, and the sweep goes on.
 
     reason: what MLflow and the table show; it names the file and line of the user's code where there is one.
+    findings: what was found to be wrong with its training until then, a `Finding` of training.gradients each.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, findings: tuple[Any, ...] = ()) -> None:
         self.reason = reason
+        self.findings = findings
         super().__init__(reason)
 
 
 class Diverged(TrialError):
-    """The loss of a trial became NaN or infinite: its state is "diverged"."""
+    """The loss or a gradient of a trial became NaN or infinite, or exploded for good: its state is "diverged"."""
 
 
 class TrackingError(RunError):

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "numpy", "pyarrow", "sklearn", "rich", "sqlalchemy")
+HEAVY = (
+    "torch",
+    "ray",
+    "mlflow",
+    "optuna",
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "sklearn",
+    "rich",
+    "sqlalchemy",
+    "matplotlib",
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +28,8 @@ HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "numpy", "pyarrow", "skle
         ["sweep", "--help"],
         ["check", "jobs/digits_cnn.yaml", "search_spaces/digits.yaml"],
         ["schema", "space"],
+        ["models"],
+        ["models", "resnet5"],
         ["sweep", "jobs/digits_cnn.yaml", "missing.yaml"],
     ],
     ids=" ".join,

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from trainyard.tracking.events import Event
 from trainyard.tracking.journal import Journal
@@ -68,6 +69,48 @@ def test_compare_as_json(recorded: Path, cli: Callable[..., Answer]) -> None:
 
     content = json.loads(answer.out)
     assert [trial["trial"] for trial in content["trials"]] == [0, 3]
+
+
+class TestPlot:
+    def test_curves_are_drawn_beside_the_table(
+        self, recorded: Path, tmp_path: Path, cli: Callable[..., Answer]
+    ) -> None:
+        file = tmp_path / "curves.png"
+        answer = cli("compare", "sweep", "--results", str(recorded), "--plot", str(file))
+
+        assert answer.code == 0, answer.err
+        assert answer.out.splitlines()[-1] == f"Curves: {file}"
+        with Image.open(file) as picture:
+            assert picture.format == "PNG"
+
+    def test_the_file_is_in_json(self, recorded: Path, tmp_path: Path, cli: Callable[..., Answer]) -> None:
+        file = tmp_path / "curves.svg"
+        answer = cli("compare", "sweep", "--results", str(recorded), "--plot", str(file), "--format", "json")
+
+        assert json.loads(answer.out)["plot"] == str(file)
+        assert file.exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ("--plot c.pdf", "can't draw c.pdf: its suffix must be .png or .svg, got .pdf."),
+            (
+                "--plot c.png --metric val/acc",
+                "No trial of sweep sweep has a metric val/acc. Did you mean val/accuracy?",
+            ),
+            (
+                "--plot c.png --label optimizer.rl",
+                "No trial of sweep sweep has a setting optimizer.rl. What varies: optimizer.lr and",
+            ),
+            ("--plot nowhere/c.png", "can't write nowhere/c.png: No such file or directory."),
+            ("--metric val/accuracy", "--metric and --label say what --plot draws. Add --plot FILE.png"),
+        ],
+    )
+    def test_refused(self, arguments: str, said: str, recorded: Path, cli: Callable[..., Answer]) -> None:
+        answer = cli("compare", "sweep", "--results", str(recorded), *arguments.split())
+
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith(said)
 
 
 def test_an_unknown_sweep_is_told(recorded: Path, cli: Callable[..., Answer]) -> None:

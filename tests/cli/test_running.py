@@ -10,6 +10,7 @@ import pytest
 from trainyard.cli.request import Request, new_sweep, resumed_sweep
 from trainyard.cli.running import opened
 from trainyard.errors import UsageError
+from trainyard.sweep.opening import opening
 from trainyard.tracking.journal import Journal
 
 from .conftest import Answer, sweep_started, trained
@@ -29,6 +30,14 @@ def request_(place: Path) -> Request:
     [
         ("data.path=nowhere", "no data set at nowhere. Import one there, such as the digits: trainyard data import"),
         ("data.evaluate_split=eval", "data/digits has no split eval, which data.evaluate_split names. It has: train,"),
+        (
+            "model={name: torchvision, architecture: squeezenet1_1}",
+            "model torchvision takes images of 3 channels, data/digits has 1. Set data.channels: 3.",
+        ),
+        (
+            "model={name: torchvision, architecture: squeezenet1_1, weights: weights/none.pth}",
+            "command line: model.weights: there is no file weights/none.pth in ",
+        ),
     ],
 )
 def test_a_data_set_that_does_not_fit(
@@ -158,6 +167,25 @@ def test_a_resumed_sweep_knows_its_past(request_: Request) -> None:
         assert [event.kind for event in parts.past] == ["sweep_started", "trial_started", "trial_epoch", "trial_ended"]
 
 
+def test_a_sweep_whose_weights_were_exchanged_is_not_resumed(place: Path) -> None:
+    weights, job = Path("weights.pt"), "jobs/vehicles_svm.yaml"
+    weights.write_bytes(b"some")
+    overrides = ["data={path: data/digits, channels: 3}", "model.features.weights=weights.pt"]
+    request = new_sweep([job, "search_spaces/svm.yaml", *overrides], 3, "new", RESULTS)
+    with opened(request) as parts, Journal(parts.folder.journal) as journal:
+        journal.append(opening("new", request.job, request.space, parts.dataset.manifest))
+
+    with opened(resumed_sweep(None, 4, "new", RESULTS)) as parts:
+        assert len(parts.past) == 1
+    weights.write_bytes(b"others")
+    refused = pytest.raises(UsageError, match=r"new began with other weights of model\.features than are there now")
+    with refused, opened(resumed_sweep(None, 5, "new", RESULTS)):
+        pass
+    space = parts.folder.space()
+    assert space is not None
+    assert space.search.trials == 4
+
+
 def test_a_sweep_that_still_runs_is_not_resumed(request_: Request) -> None:
     with opened(request_) as parts, Journal(parts.folder.journal) as journal:
         journal.append(sweep_started())
@@ -176,6 +204,15 @@ def test_a_training_is_shown_recorded_and_resumed(place: Path, cli: Callable[...
     assert lines[-3].startswith("Best: val/accuracy=0.")
     assert lines[-1] == "Open the MLflow UI:   trainyard ui"
     assert cli("train", "--resume", "once").out.splitlines()[-3:] == lines[-3:]
+
+
+def test_a_training_that_misses_its_target_says_so(place: Path, cli: Callable[..., Answer]) -> None:
+    target = ["objective={metric: val/steps_to_target, mode: min}", "training.target={metric: val/accuracy, value: 1}"]
+
+    answer = cli("train", FILES[0], *target, "training.epochs=1", "training.steps_per_epoch=1", "--name", "missed")
+
+    assert answer.code == 0, answer.err
+    assert "Best: none (all epochs; the target was not reached)" in answer.out.splitlines()
 
 
 def test_a_training_that_fails_exits_1_with_its_reason(place: Path, cli: Callable[..., Answer]) -> None:

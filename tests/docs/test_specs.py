@@ -142,7 +142,9 @@ def test_a_job_of_the_guide_trains_on_the_digits(
 
 SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
-SHORT = {2**power: f"2^{power}" for power in (32, 53, 63)}
+MOST_CHOICES = 16
+"""More aren't written out in a table."""
+SHORT = {2**power: f"2^{power}" for power in (31, 32, 53, 63)}
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ class Field:
         if rule.get("type") == "array":
             rule = rule["prefixItems"][0] if "prefixItems" in rule else rule["items"]
         choices = [f"`{choice}`" for choice in rule.get("enum", [rule["const"]] if "const" in rule else [])]
+        if len(choices) > MOST_CHOICES:
+            return [f"one of {len(choices)} names"]
         kind = [TYPES[rule["type"]]] if rule.get("type") in TYPES and not choices else []
         return [*choices, *kind, *(f"{sign} {short(rule[key])}" for key, sign in SIGNS.items() if key in rule)]
 
@@ -185,14 +189,17 @@ def sections(rule: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any
     return [section for option in inner if isinstance(option, dict) for section in sections(option, schema)]
 
 
-def fields_of(rule: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[Field]:
+def fields_of(
+    rule: dict[str, Any], schema: dict[str, Any], path: str = "", outer: str | None = None
+) -> Iterator[Field]:
+    """outer: the kind of the section that these are in, which is theirs if they have none of their own."""
     for section in sections(rule, schema):
         names = section["properties"]
         chooser = names.get("name") or names.get("type")
-        kind = chooser.get("const", OWN_MODEL) if chooser and path else None
+        kind = chooser.get("const", OWN_MODEL) if chooser and path else outer
         for name, inner in names.items():
             if sections(inner, schema):
-                yield from fields_of(inner, schema, f"{path}{name}.")
+                yield from fields_of(inner, schema, f"{path}{name}.", kind)
             else:
                 yield Field(path + name, kind, inner, name in section.get("required", ()))
 

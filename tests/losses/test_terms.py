@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainyard.losses.terms import IGNORED, CrossEntropy, Focal, Term, inverse_frequency
+from trainyard.losses.terms import IGNORED, BinaryCrossEntropy, CrossEntropy, Focal, Term, inverse_frequency
 from trainyard.spec import loss as spec
 
 COUNTS = [6, 2, 1, 3]
@@ -77,6 +77,58 @@ def test_focal_has_finite_gradients_for_samples_that_are_surely_right(gamma: flo
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
     assert loss.item() == pytest.approx(50)
+
+
+# One logit for two classes, of which the second is rare.
+
+ONE_LOGIT = torch.randn((12, 1), generator=torch.Generator().manual_seed(3)) * 3
+TWO_CLASSES = torch.tensor([0] * 9 + [1] * 3)
+IN_BINARY: dict[str, BinaryCrossEntropy] = {
+    "plain": BinaryCrossEntropy(spec.BinaryCrossEntropy(), [9, 3]),
+    "smooth": BinaryCrossEntropy(spec.BinaryCrossEntropy(label_smoothing=0.2), [9, 3]),
+    "weighted": BinaryCrossEntropy(spec.BinaryCrossEntropy(class_weights="inverse_frequency"), [9, 3]),
+    "positive": BinaryCrossEntropy(spec.BinaryCrossEntropy(positive_weight=4.0), [9, 3], positive=1),
+}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_binary_cross_entropy_is_cross_entropy_of_the_logits_zero_and_z(smoothing: float) -> None:
+    ours = BinaryCrossEntropy(spec.BinaryCrossEntropy(label_smoothing=smoothing), [9, 3])(ONE_LOGIT, TWO_CLASSES)
+    both = torch.cat([torch.zeros_like(ONE_LOGIT), ONE_LOGIT], dim=1)
+    torch.testing.assert_close(ours, functional.cross_entropy(both, TWO_CLASSES, label_smoothing=smoothing))
+
+
+def test_the_positive_weight_is_torchs() -> None:
+    theirs = functional.binary_cross_entropy_with_logits(
+        ONE_LOGIT[:, 0], TWO_CLASSES.float(), pos_weight=torch.tensor(4.0)
+    )
+    torch.testing.assert_close(IN_BINARY["positive"](ONE_LOGIT, TWO_CLASSES), theirs)
+
+
+def test_class_and_positive_weights_multiply() -> None:
+    settings = spec.BinaryCrossEntropy(class_weights="inverse_frequency", positive_weight=4.0)
+    each = functional.binary_cross_entropy_with_logits(ONE_LOGIT[:, 0], TWO_CLASSES.float(), reduction="none")
+    ours = BinaryCrossEntropy(settings, [9, 3], positive=0)(ONE_LOGIT, TWO_CLASSES)
+    weights = torch.where(TWO_CLASSES == 0, 4 * 12 / (2 * 9), 12 / (2 * 3))
+    torch.testing.assert_close(ours, (weights * each).mean())
+
+
+@pytest.mark.parametrize("loss", IN_BINARY.values(), ids=IN_BINARY)
+def test_binary_losses_of_workers_and_of_weighted_samples_add_up(loss: Term) -> None:
+    shares = [loss(ONE_LOGIT[rank::2], TWO_CLASSES[rank::2]) for rank in range(2)]
+    torch.testing.assert_close(torch.stack(shares).mean(), loss(ONE_LOGIT, TWO_CLASSES))
+    weights = torch.linspace(0, 1, 12)
+    each = torch.stack([loss(ONE_LOGIT[row : row + 1], TWO_CLASSES[row : row + 1]) for row in range(12)])
+    torch.testing.assert_close(loss(ONE_LOGIT, TWO_CLASSES, weights), (weights * each).mean())
+
+
+def test_a_logit_that_is_surely_wrong_has_a_finite_gradient() -> None:
+    logits = torch.tensor([[200.0], [-200.0]], requires_grad=True)
+    loss = IN_BINARY["plain"](logits, torch.tensor([0, 1]))
+    loss.backward()
+    assert loss.item() == pytest.approx(200)
+    assert logits.grad is not None
+    assert logits.grad[:, 0].tolist() == pytest.approx([0.5, -0.5])
 
 
 # A class for each pixel: 4 images, of which the second has little to learn from and the last nothing.

@@ -8,10 +8,11 @@ import pytest
 
 from trainyard.errors import SpecError
 from trainyard.spec import Job, load_job
+from trainyard.spec.decision import Argmax, BestF1, BestRecall, Fixed
 from trainyard.spec.model import Cnn
 from trainyard.spec.optimizer import Sgd
 from trainyard.spec.schedule import Cosine
-from trainyard.spec.tasks import TASKS
+from trainyard.spec.tasks import TASKS, class_of
 from trainyard.spec.yaml_reader import read_text
 from trainyard.spec.yaml_writer import to_yaml
 
@@ -159,6 +160,45 @@ def test_an_unknown_path_is_told_with_a_hint(job: Job) -> None:
     assert told(job, {"optimizer.learning_rate": 1}) == (
         "job: unknown path optimizer.learning_rate in job digits. Did you mean optimizer.lr?"
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (0.25, Fixed(name="fixed", value=0.25)),
+        (1, Fixed(name="fixed", value=1.0)),
+        ("argmax", Argmax(name="argmax")),
+        ("f1", BestF1(name="f1")),
+        ({"name": "recall", "least_precision": 0.9}, BestRecall(name="recall", least_precision=0.9)),
+    ],
+    ids=str,
+)
+def test_a_threshold_is_a_number_or_a_rule(written: object, meant: object) -> None:
+    job = Job.from_dict(DATA | {"decision": {"positive": "rust", "threshold": written}})
+
+    assert job.decision is not None
+    assert job.decision.threshold == meant
+    assert Job.from_dict(job.to_dict()) == job
+
+
+def test_without_a_threshold_the_likeliest_class_is_the_answer() -> None:
+    job = Job.from_dict(DATA | {"decision": {"positive": "rust"}})
+
+    assert job.values()["decision.threshold.name"] == "argmax"
+
+
+def test_measures_of_a_class_with_any_name_are_metrics() -> None:
+    names = ["val/precision/rust & dust", "val/f1/a/b", "val/average_precision/0"]
+    job = Job.from_dict(DATA | {"objective": [{"metric": name, "mode": "max"} for name in names]})
+
+    assert [class_of(job.task, metric) for _, metric in job.watched] == ["rust & dust", "a/b", "0"]
+
+
+def test_labels_are_words_of_ones_own(job: Job) -> None:
+    labelled = Job.from_dict(DATA | {"labels": {"arm": "none"}})
+
+    assert labelled.with_values({"labels.arm": "both"}).labels == {"arm": "both"}
+    assert told(job, {"labels.arm": "both"}).startswith("job: unknown path labels.arm in job digits.")
 
 
 def test_a_path_of_an_absent_section_is_told_with_the_way_out(job: Job) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from trainyard.errors import SpecError
 from trainyard.spec import Job, Space, check, load, load_job, load_space
+from trainyard.spec.grid import grid
 from trainyard.spec.yaml_reader import read_text
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,34 @@ def test_a_space_fits_a_job(path: Path) -> None:
         fitting += 1
 
     assert fitting
+
+
+@pytest.mark.parametrize("job", ["defects_binary", "defects_multiclass"])
+def test_the_jobs_that_inspect_parts_fit_their_space(job: str) -> None:
+    load(ROOT / "jobs" / f"{job}.yaml", ROOT / "search_spaces" / "defects.yaml")
+
+
+def test_the_regularisation_study_has_five_arms() -> None:
+    folders = (ROOT / "jobs", ROOT / "search_spaces")
+    job, space = load(*(folder / "mnist_regularisation.yaml" for folder in folders))
+    assert space is not None
+    arms = [job.with_values(space.values_from(job, point)) for point in grid(space, job)]
+    settings = {arm.labels["regularisation"]: tuple(arm.values()[path] for path in REGULARISATION) for arm in arms}
+
+    assert len(arms) == 5
+    assert settings == {
+        "none": (0.0, False, 0.0, 0.0),
+        "l2": (1e-3, False, 0.0, 0.0),
+        "batch_norm": (0.0, True, 0.0, 0.0),
+        "dropout": (0.0, False, 0.2, 0.5),
+        "both": (0.0, True, 0.2, 0.5),
+    }
+    assert {(arm.training.epochs, arm.training.steps_per_epoch, arm.training.batch_size) for arm in arms} == {
+        (10, 200, 64)
+    }
+
+
+REGULARISATION = ("optimizer.weight_decay", "model.batch_norm", "model.input_dropout", "model.dropout")
 
 
 @pytest.mark.parametrize("space", ["digits", "learning_rate"])

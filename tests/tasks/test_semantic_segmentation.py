@@ -90,12 +90,12 @@ def test_void_pixels_have_no_part_in_the_loss(term: str) -> None:
         (
             torch.rand(2, 6, 5, 7),
             "returned shape (2, 6, 5, 7) (torch.float32) for a batch of 2 images of 9x7; semantic_segmentation with 6 "
-            "classes needs logits of shape (2, 6, 9, 7).",
+            "classes needs a float tensor of logits of shape (2, 6, 9, 7).",
         ),
         (torch.rand(2, 9, 7), "returned shape (2, 9, 7)"),
         (
             {"out": torch.rand(2, 6, 9, 7)},
-            "returned dict for a batch of 2 images; semantic_segmentation needs a tensor",
+            "returned dict for a batch of 2 images of 9x7; semantic_segmentation with 6 classes needs a float tensor",
         ),
     ],
     ids=["size", "axes", "dict"],

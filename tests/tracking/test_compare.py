@@ -65,6 +65,14 @@ def test_the_pareto_front_comes_first() -> None:
     assert [(item.trial, item.pareto) for item in table] == [(0, True), (2, True), (1, False), (3, False)]
 
 
+def test_the_best_by_the_first_objective_is_on_the_front_whatever_it_lacks() -> None:
+    """Of trials that miss the target only the most accurate is; of one without an accuracy nothing is known."""
+    objectives = (("acc", "max"), ("steps", "min"))
+    rows = [row(0, acc=0.8, steps=100.0), row(1, acc=0.9), row(2, acc=0.7), row(3, acc=None, steps=50.0)]
+    table = ranked(rows, objectives)
+    assert [(item.trial, item.pareto) for item in table] == [(1, True), (0, True), (2, False), (3, False)]
+
+
 def test_equal_points_are_both_on_the_front() -> None:
     assert pareto_front([(1.0, 2.0), (1.0, 2.0), (2.0, 2.0), (0.5, 3.0)]) == [True, True, False, True]
 

@@ -13,6 +13,7 @@ from trainyard.tracking.events import (
     SweepStarted,
     TrialEnded,
     TrialEpoch,
+    TrialFinding,
     TrialNote,
     TrialStarted,
     from_json,
@@ -31,6 +32,7 @@ EVENTS: list[Event] = [
     TrialStarted(trial=3, values={"optimizer.lr": 1e-3, "model.channels": [8, 16], "training.clip_grad_norm": None}),
     TrialEpoch(trial=3, epoch=1, metrics={"val/accuracy": 0.5}),
     TrialNote(trial=3, tags={"trainyard.slot": "2"}),
+    TrialFinding(trial=3, finding="dead", layer="features.0", reason="its gradient is exactly zero"),
     TrialEnded(trial=3, state="pruned", reason="rung 1", best=[Best(metric="val/accuracy", value=0.5, epoch=1)]),
     SweepEnded(state="interrupted", reason="Ctrl-C"),
 ]

@@ -7,6 +7,7 @@ from trainyard.tracking.events import (
     SweepStarted,
     TrialEnded,
     TrialEpoch,
+    TrialFinding,
     TrialNote,
     TrialStarted,
 )
@@ -120,6 +121,12 @@ def test_a_note_after_the_end_is_kept_in_mind() -> None:
     assert letter(box, 0).noted_late
     assert letter(box, 0).tags["trainyard.model"] == "best"
     assert letter(box, 0).tags["n"] == "3"
+
+
+def test_a_finding_is_a_tag_with_the_layer_and_the_reason() -> None:
+    dead = TrialFinding(trial=0, finding="dead", layer="conv", reason="its gradient is exactly zero")
+    tags = letter(outbox(SWEEP_START, start(0), dead), 0).tags
+    assert tags["health/dead"] == "layer conv: its gradient is exactly zero"
 
 
 def test_more_sampled_paths_than_a_tag_holds_are_not_listed() -> None:

@@ -51,6 +51,12 @@ def test_a_torn_file_is_found(saved: Path, kept: int) -> None:
         checkpoint.load_state(saved)
 
 
+def test_a_state_of_another_version_is_refused(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes().replace(b"trainyard state 2\n", b"trainyard state 1\n"))
+    with pytest.raises(RunError, match=r"the checkpoint .*state is damaged, or of another version of trainyard"):
+        checkpoint.load_state(saved)
+
+
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"can't read the checkpoint .*gone: No such file or directory"):
         checkpoint.load_state(tmp_path / "gone")

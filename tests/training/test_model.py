@@ -60,7 +60,7 @@ def test_an_own_model_trains(own_model: Callable[[str], Trial]) -> None:
         (
             "return sequence(nn.Linear(12, outputs + 1))",
             "the model returned shape (2, 7) (torch.float32) for a batch of 2 images; classification with 6 classes "
-            "needs logits of shape (2, 6).",
+            "needs a float tensor of logits of shape (2, 6).",
         ),
         ("return [sequence()]", "model own_model:build: it returned list, not a torch.nn.Module."),
         ("return nn.Flatten()", "model own_model:build: it has no trainable parameters."),

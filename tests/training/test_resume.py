@@ -104,3 +104,11 @@ def test_a_state_that_does_not_fit(make_job: MakeJob, data: TrialData, sections:
     state = Trial(make_job(), data).state()
     with pytest.raises(RunError, match=message):
         Trial(make_job(**sections), data).load_state(state)
+
+
+@pytest.mark.parametrize("part", ["history", "learner", "watch"])
+def test_a_state_that_lacks_a_part(make_job: MakeJob, data: TrialData, part: str) -> None:
+    state = Trial(make_job(), data).state()
+    del state[part]
+    with pytest.raises(RunError, match=f"model cnn, going on from a state: KeyError: '{part}'"):
+        Trial(make_job(), data).load_state(state)

@@ -55,6 +55,8 @@ def test_an_epoch_reports_what_the_task_measures_and_how_long_it_took(make_job: 
         *(f"{split}/{name}" for split in ("train", "val") for name in ("loss", "loss/cross_entropy", "loss/focal")),
         "train/accuracy",
         *(f"val/{name}" for name in ("accuracy", "top5_accuracy", "f1", "precision", "recall")),
+        *(f"gradients/{layer}/{part}" for layer in (0, 3, 8) for part in ("norm", "update")),
+        *(f"val/{name}/{label}" for name in ("f1", "precision", "recall", "average_precision") for label in "abcdef"),
         "optimizer/lr",
         *SECONDS,
     }

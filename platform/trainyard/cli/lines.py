@@ -10,11 +10,11 @@ from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from trainyard.cli.planning import loading_words
+from trainyard.cli.planning import data_words
 from trainyard.cli.printing import as_json, counted, duration, number
 from trainyard.cli.progress import Progress, TrialView
 from trainyard.sweep.plan import Plan
-from trainyard.tracking.events import Event, SweepEnded, TrialEnded, TrialEpoch, TrialStarted
+from trainyard.tracking.events import Event, SweepEnded, TrialEnded, TrialEpoch, TrialFinding, TrialStarted
 
 
 class LineWriter:
@@ -46,12 +46,24 @@ class LineWriter:
                 deaf = True
 
 
-class PlainLines:
-    """One line at the start, one for each trial that ends, one at the end."""
+class _Lines:
+    """A display of lines: what has been told is written when it is left."""
 
     def __init__(self, progress: Progress, stream: TextIO) -> None:
         self._progress = progress
         self._writer = LineWriter(stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+
+class PlainLines(_Lines):
+    """One line at the start, one for each trial that ends or in which something is wrong, one at the end."""
 
     def plan(self, plan: Plan) -> None:
         self._progress.plan = plan
@@ -60,7 +72,8 @@ class PlainLines:
     def _outline(self, plan: Plan) -> str:
         done = f", {self._progress.done} of them done" if self._progress.done else ""
         crews = f", each a crew of {plan.workers} workers" if plan.crews else ""
-        data = f"; {loading_words(plan.data)}" if plan.data else ""
+        words = data_words(plan)
+        data = f"; {words}" if words else ""
         return (
             f"{counted(plan.trials, 'trial')}{done}, {plan.slots} at a time{crews}, at most "
             f"{counted(plan.epochs_per_trial, 'epoch')} each{data}"
@@ -70,6 +83,8 @@ class PlainLines:
         self._progress.take(event)
         if isinstance(event, TrialEnded):
             self._writer.send(self._trial(self._progress.trials[event.trial]))
+        elif isinstance(event, TrialFinding):
+            self._writer.send(f"trial {event.trial} {event}")
         elif isinstance(event, SweepEnded):
             self._writer.send(self._end())
 
@@ -94,22 +109,13 @@ class PlainLines:
             f"({states or 'none'}), in {spent}"
         )
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()
-
-
-class EpochLines:
-    """One line for each epoch of a single training."""
+class EpochLines(_Lines):
+    """One line for each epoch of a single training, and for whatever is found to be wrong with it."""
 
     def __init__(self, progress: Progress, stream: TextIO, *, epochs: int) -> None:
-        self._progress = progress
+        super().__init__(progress, stream)
         self._epochs = epochs
-        self._writer = LineWriter(stream)
         self._began: tuple[float, int] | None = None
 
     def plan(self, plan: Plan) -> None:
@@ -124,6 +130,8 @@ class EpochLines:
             self._writer.send(f"training {self._progress.name}: at most {counted(self._epochs, 'epoch')}{done}")
         elif isinstance(event, TrialEpoch):
             self._writer.send(self._epoch(event))
+        elif isinstance(event, TrialFinding):
+            self._writer.send(str(event))
 
     def _epoch(self, event: TrialEpoch) -> str:
         """`epoch 3/8 val/accuracy=0.9704 (best) train/loss=0.1120 val/loss=0.0961 (about 0:05 left)`."""
@@ -141,21 +149,9 @@ class EpochLines:
             return None
         return (event.time - self._began[0]) / (event.epoch - self._began[1]) * (self._epochs - event.epoch)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()
-
-
-class JsonLines:
+class JsonLines(_Lines):
     """One JSON object a line: the plan, then every event as in the sweep's journal (NaN as null), then a summary."""
-
-    def __init__(self, progress: Progress, stream: TextIO) -> None:
-        self._progress = progress
-        self._writer = LineWriter(stream)
 
     def plan(self, plan: Plan) -> None:
         self._progress.plan = plan
@@ -164,14 +160,6 @@ class JsonLines:
     def take(self, event: Event) -> None:
         self._progress.take(event)
         self._writer.send(as_json(as_plain(event)))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()
 
 
 def as_plain(event: Event) -> dict[str, Any]:

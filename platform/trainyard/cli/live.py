@@ -100,6 +100,8 @@ def _header(progress: Progress, width: int, now: float) -> Iterator[RenderableTy
     if progress.trouble is not None:
         trial = progress.trouble
         yield _line((f"trial {trial.number} {trial.state}: {' '.join(trial.reason.split())}", "red"))
+    if progress.finding is not None:
+        yield _line((f"trial {progress.finding.trial} {progress.finding}", "yellow"))
 
 
 def _progress_line(progress: Progress, width: int, now: float) -> RenderableType:

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from trainyard import __version__
-from trainyard.cli import data, records, specs, sweeps
+from trainyard.cli import data, models, records, specs, sweeps
 from trainyard.errors import TrainyardError
 
 # Plain help and plain errors: rich would take 0.1 s to import for them, and frames every usage error.
@@ -18,6 +18,7 @@ app = typer.Typer(name="trainyard", add_completion=False, rich_markup_mode=None,
 specs.add_to(app)
 sweeps.add_to(app)
 records.add_to(app)
+models.add_to(app)
 data.add_to(app)
 
 

@@ -33,6 +33,8 @@ def _closing(request: Request, progress: Progress, rows: Sequence[Row]) -> list[
         lines.append(f"Best: {trial}{reached} at epoch {best.best_epoch}")
         lines += [f"  {override}" for override in as_overrides(best.values)]
         lines.append("")
+    elif reasons := [row.reason for row in rows if row.state == "finished"]:
+        lines += [f"Best: none ({reasons[0]})", ""]
     where = results_option(request.results)
     if request.space is not None:
         lines.append(f"Compare the trials:   trainyard compare {request.name}{where}")

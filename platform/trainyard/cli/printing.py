@@ -111,11 +111,9 @@ def leaderboard(
     """The best trials as a table; values that don't fit in `width` are named below it."""
     rows = rows[:limit]
     metrics = [metric for metric, _ in objectives]
-    paths = list(dict.fromkeys(path for row in rows for path in row.values))
-    names = short_names(paths)
     front = len(objectives) > 1
     headings = ["trial", "state", *metrics, "at epoch", "epochs", "time", *(["front"] if front else [])]
-    fixed = [
+    cells = [
         [
             str(row.trial),
             row.state,
@@ -127,17 +125,31 @@ def leaderboard(
         ]
         for row in rows
     ]
-    cells = {path: [brief(row.values[path]) if path in row.values else "-" for row in rows] for path in paths}
-    taken = max(map(len, table(headings, fixed)))
-    widths = [max(len(names[path]), *map(len, cells[path])) for path in paths]
+    lines, missing = with_values(headings, cells, [row.values for row in rows], width=width, left=[1])
+    return [*lines, *(part for line in missing for part in textwrap.wrap(line, width or 1000))]
+
+
+def with_values(
+    headings: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    values: Sequence[Mapping[str, Any]],
+    *,
+    width: int | None = None,
+    left: Sequence[int] = (),
+) -> tuple[list[str], list[str]]:
+    """Lines of a table that has a column for each path of the values, as many as fit; a line that names the others."""
+    paths = list(dict.fromkeys(path for row in values for path in row))
+    names = short_names(paths)
+    columns = {path: [brief(row[path]) if path in row else "-" for row in values] for path in paths}
+    taken = max(map(len, table(headings, cells)))
+    widths = [max(len(names[path]), *map(len, columns[path])) for path in paths]
     shown = paths[: len(paths) if width is None else fitting(widths, width - taken)]
     lines = table(
         [*headings, *(names[path] for path in shown)],
-        [[*line, *(cells[path][index] for path in shown)] for index, line in enumerate(fixed)],
-        left=[1],
+        [[*line, *(columns[path][index] for path in shown)] for index, line in enumerate(cells)],
+        left=left,
     )
-    missing = not_shown(paths[len(shown) :], names)
-    return [*lines, *(part for line in missing for part in textwrap.wrap(line, width or 1000))]
+    return lines, not_shown(paths[len(shown) :], names)
 
 
 def not_shown(paths: Sequence[str], names: Mapping[str, str]) -> list[str]:

@@ -7,9 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainyard.spec.tasks import STEPS_TO_TARGET
 from trainyard.sweep.plan import Plan
 from trainyard.tracking.compare import Row, ranked
-from trainyard.tracking.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEpoch, TrialStarted
+from trainyard.tracking.events import (
+    Event,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
+    TrialEpoch,
+    TrialFinding,
+    TrialStarted,
+)
 
 TOP = 10
 """How many of the best trials are kept in order."""
@@ -18,7 +27,8 @@ RECENT = 5
 
 @dataclass(kw_only=True)
 class TrialView:
-    """One trial. `now` and `best` are of the first objective, `values_at_best` of all, at the best epoch."""
+    """One trial. `now` and `best` are of the first objective, `values_at_best` of all, at the best epoch; but the steps
+    to a target whenever it was reached."""
 
     number: int
     values: Mapping[str, Any]
@@ -51,6 +61,7 @@ class Progress:
         self.counts: Counter[str] = Counter()
         self.leader: TrialView | None = None
         self.trouble: TrialView | None = None
+        self.finding: TrialFinding | None = None
         self.paths: dict[str, None] = {}
         self.state = "starting"
         self.reason = ""
@@ -82,6 +93,8 @@ class Progress:
                 self._start_trial(event)
             case TrialEpoch():
                 self._epoch(event)
+            case TrialFinding():
+                self.finding = event
             case TrialEnded():
                 self._end_trial(event)
             case SweepEnded():
@@ -125,6 +138,8 @@ class Progress:
             trial.values_at_best = {m: event.metrics[m] for m, _ in self.objectives if m in event.metrics}
             if self.leader is None or self._better(trial.best, self.leader.best):
                 self.leader = trial
+        if STEPS_TO_TARGET in event.metrics and any(metric == STEPS_TO_TARGET for metric, _ in self.objectives):
+            trial.values_at_best[STEPS_TO_TARGET] = event.metrics[STEPS_TO_TARGET]
         self._estimate(event.time)
 
     def _end_trial(self, event: TrialEnded) -> None:

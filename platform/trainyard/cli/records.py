@@ -3,12 +3,16 @@
 import os
 import socket
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trainyard.cli.options import DEFAULT_RESULTS, Format, Results, add
 from trainyard.errors import UsageError
+
+if TYPE_CHECKING:
+    from trainyard.tracking.compare import Comparison
 
 _PORTS_TRIED = 20
 
@@ -24,34 +28,81 @@ def compare(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="Show the best N. Else 20, and with json all.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw their curves to a file, .png or .svg.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="What to draw, such as val/loss; repeated, a panel for each. Else the objectives.",
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="PATH",
+            help="A setting to tell the curves by, such as optimizer.lr; may be repeated. Else those that vary.",
+        ),
+    ] = None,
 ) -> None:
     """Show the trials of a sweep, the best first.
 
-    They are read from MLflow, from wherever the sweep ran.
+    They are read from MLflow, from wherever the sweep ran. With --plot also as one picture of their curves, epoch by
+    epoch, of the best N with --limit.
 
     \b
     Example:
       trainyard compare digits-cnn-20260131-120000 --limit 10
+      trainyard compare digits-cnn-20260131-120000 --plot curves.png
     """
-    from trainyard.cli.printing import as_json, as_overrides, counted, failures, leaderboard, terminal_width
+    from trainyard.cli.printing import as_json
     from trainyard.tracking.compare import read_sweep
     from trainyard.tracking.uri import tracking_uri
 
-    found = read_sweep(tracking_uri(results), sweep)
+    _check_plot(plot, metric, label)
+    uri = tracking_uri(results)
+    found = read_sweep(uri, sweep)
+    if plot is not None:
+        from trainyard.cli.plot.figure import write_plot
+        from trainyard.tracking.curves import read_curves
+
+        write_plot(read_curves(uri, found, metrics=metric or (), labels=label or (), most=limit), plot)
+    drawn = None if plot is None else str(plot)
     if output == "json":
         content = found.to_json()
-        print(as_json({**content, "trials": content["trials"][:limit]}, indent=2))
-        return
+        print(as_json({**content, "trials": content["trials"][:limit], "plot": drawn}, indent=2))
+    else:
+        print("\n".join([*_lines(found, limit or 20), *([f"Curves: {drawn}"] if drawn else [])]))
+
+
+def _check_plot(plot: Path | None, metrics: list[str] | None, labels: list[str] | None) -> None:
+    """UsageError for what can't be drawn, before anything is read."""
+    if plot is not None:
+        from trainyard.cli.plot.figure import check_plot_file
+
+        check_plot_file(plot)
+    elif metrics or labels:
+        raise UsageError("--metric and --label say what --plot draws. Add --plot FILE.png, or leave them out.")
+
+
+def _lines(found: "Comparison", limit: int) -> list[str]:
+    """A comparison for people: the best trials, why others failed, the best one's values."""
+    from trainyard.cli.printing import as_overrides, counted, failures, leaderboard, terminal_width
+
     states = ", ".join(f"{count} {state}" for state, count in found.states.items())
-    print(f"sweep {found.sweep} {found.state}: {counted(len(found.rows), 'trial')} ({states or 'none'})")
+    lines = [f"sweep {found.sweep} {found.state}: {counted(len(found.rows), 'trial')} ({states or 'none'})"]
     if found.rows:
-        print("\n".join(leaderboard(found.rows, found.objectives, limit=limit or 20, width=terminal_width())))
-    if len(found.rows) > (limit or 20):
-        print(f"{len(found.rows) - (limit or 20)} more; see them with --limit {len(found.rows)}")
-    print("\n".join(failures(found.rows)))
+        lines += leaderboard(found.rows, found.objectives, limit=limit, width=terminal_width())
+    if len(found.rows) > limit:
+        lines.append(f"{len(found.rows) - limit} more; see them with --limit {len(found.rows)}")
+    lines += failures(found.rows)
     if found.best is not None:
-        print(f"Best: trial {found.best.trial}")
-        print("\n".join(f"  {override}" for override in as_overrides(found.best.values)))
+        lines += ["", f"Best: trial {found.best.trial}"]
+        lines += [f"  {override}" for override in as_overrides(found.best.values)]
+    return lines
 
 
 def ui(

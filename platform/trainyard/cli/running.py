@@ -17,9 +17,12 @@ from trainyard.cli.progress import Progress
 from trainyard.cli.request import Request
 from trainyard.data.dataset import Dataset
 from trainyard.errors import RunError, TrackingError, UsageError
+from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
 from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.opening import require_same_features
 from trainyard.sweep.plan import Plan, make_data_plan, trials_that_fit
+from trainyard.sweep.signals import handled
 from trainyard.tasks.fitting import require_fit
 from trainyard.tracking.compare import sweep_exists
 from trainyard.tracking.events import Event
@@ -55,13 +58,16 @@ class Display(Protocol):
 @contextlib.contextmanager
 def opened(request: Request) -> Iterator[Opened]:
     """Check and open everything. A new folder in which nothing came to be recorded is removed at the end."""
+    require_files(request.job, request.space)
     dataset = _dataset(request.job)
     uri = tracking_uri(request.results)
     check_reachable(uri)
     if request.folder is not None:
+        past = _past(request.folder)
+        require_same_features(request.job, past, request.name)
         if request.space is not None and request.space != request.folder.space():
             request.folder.grow(request.space)
-        yield Opened(dataset=dataset, folder=request.folder, tracking_uri=uri, past=_past(request.folder))
+        yield Opened(dataset=dataset, folder=request.folder, tracking_uri=uri, past=past)
         return
     _check_name(request, uri)
     fresh_results = not request.results.exists()
@@ -167,8 +173,7 @@ def _check_fits(request: Request, cpus: int) -> None:
         trials_that_fit(request.job, [{"CPU": cpus, "GPU": gpus}])
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def _terminable() -> contextlib.AbstractContextManager[None]:
     """SIGTERM, by which batch systems end a job, is taken as Ctrl-C is: what was recorded can be resumed.
 
     To be entered again when Ray has started, which puts a handler of its own there.
@@ -177,15 +182,7 @@ def _terminable() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread, where signals are another's business
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return handled(stop, signal.SIGTERM)
 
 
 def _sweep(request: Request, parts: Opened, cluster: Mapping[str, Any], display: Display) -> tuple[str, str]:
@@ -220,13 +217,13 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
 
     job, manifest = request.job, parts.dataset.manifest
     data: DataPlan | None = None
-    if job.resources.workers == 1:
+    if job.resources.workers == 1 and not job.model.fitted:
         # In this process, which needs no Ray but to stream.
         here = plan_data(manifest, job.data, free=free_memory(), where="the memory of this machine")
         data = None if here.streams else here
     with display, contextlib.ExitStack() as stack:
-        on_ray = data is None
-        if data is None:
+        on_ray = data is None and not job.model.fitted  # features are extracted in this process
+        if on_ray:
             nodes = stack.enter_context(connected(**cluster))
             stack.enter_context(_terminable())
             if job.resources.workers > 1:
@@ -248,8 +245,9 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
 def _exit_code(request: Request, state: str, reason: str, *, recorded: bool) -> int:
     """0, or 130 and the command that resumes; RunError for a run that failed."""
     if state == "failed":
+        ended = reason if reason.endswith("?") else f"{reason.rstrip('.')}."
         raise RunError(
-            f"The {request.noun} {request.name} failed: {reason.rstrip('.')}.\n"
+            f"The {request.noun} {request.name} failed: {ended}\n"
             f"When the cause is mended, go on with: {request.resume_command}"
         )
     if state != "interrupted":

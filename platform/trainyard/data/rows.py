@@ -19,14 +19,15 @@ class EpochOrder:
     """What decides the rows of a worker in an epoch of a split.
 
     epoch: counts from 1. batch_size: over all workers, divisible by them. last_batch: what becomes of rows that fill no
-    batch: dropped, or their batch filled up. weights: float64 (rows,), how often each row is drawn in proportion to the
-    others; None: every row once.
+    batch: dropped, or their batch filled up. most_steps: of an epoch; None: a whole pass. weights: float64 (rows,), how
+    often each row is drawn in proportion to the others; None: every row once.
     """
 
     epoch: int
     seed: int
     batch_size: int
     last_batch: LastBatch = "drop"
+    most_steps: int | None = None
     weights: np.ndarray | None = None
     rank: int = 0
     workers: int = 1
@@ -35,11 +36,22 @@ class EpochOrder:
         assert self.batch_size % self.workers == 0, f"{self.batch_size} is not divisible by {self.workers} workers"
 
     def steps(self, rows: int) -> int:
-        return steps_per_epoch(rows=rows, batch_size=self.batch_size, last_batch=self.last_batch)
+        whole = steps_per_pass(rows=rows, batch_size=self.batch_size, last_batch=self.last_batch)
+        return whole if self.most_steps is None else require_within_pass(self.most_steps, whole)
 
 
-def steps_per_epoch(*, rows: int, batch_size: int, last_batch: LastBatch = "drop") -> int:
-    """The batches of an epoch. DataError if there is none."""
+def require_within_pass(steps: int, whole: int) -> int:
+    """The steps of an epoch that is shorter than a pass. DataError if it isn't."""
+    if steps > whole:
+        raise DataError(
+            "training.steps_per_epoch must be <= the steps of a whole pass over the training split, "
+            f"got steps_per_epoch={steps}, a pass={whole}. Lower it, and take more training.epochs."
+        )
+    return steps
+
+
+def steps_per_pass(*, rows: int, batch_size: int, last_batch: LastBatch = "drop") -> int:
+    """The batches of a whole pass over so many rows. DataError if there is none."""
     if rows == 0:
         raise DataError("the split to train on has no rows. Choose another data.train_split.")
     if last_batch == "pad":
@@ -57,7 +69,8 @@ def training_rows(rows: int, order: EpochOrder) -> np.ndarray:
 
     Step k's global batch is rows k * batch_size up to (k + 1) * batch_size of the shuffled whole, and rank r has the
     r-th slice of it, so every rank takes the same number of steps. What fills no batch at the end sits out this epoch
-    ("drop"), or its batch is filled up with the rows at the epoch's beginning ("pad").
+    ("drop"), or its batch is filled up with the rows at the epoch's beginning ("pad"). An epoch of `most_steps` is the
+    beginning of the pass that it would else be.
     """
     steps = order.steps(rows)
     whole = shuffled(rows, epoch=order.epoch, seed=order.seed, weights=order.weights)

@@ -35,10 +35,12 @@ class Picture:
     box_labels: np.ndarray | None = None
 
 
-def draw_sheet(pictures: Sequence[Picture], *, classes: Sequence[str], title: str, across: int = 8) -> Image.Image:
+def draw_sheet(
+    pictures: Sequence[Picture], *, classes: Sequence[str], title: str, across: int = 8, cell_side: int = CELL_SIDE
+) -> Image.Image:
     """Pictures in rows of at most `across`; a masked image stands beside its mask. Below, the colours of the classes
-    where masks or boxes need them."""
-    cells = [_cell(picture, classes) for picture in pictures]
+    where masks or boxes need them. cell_side: as CELL_SIDE."""
+    cells = [_cell(picture, cell_side) for picture in pictures]
     per_row = max(1, min(len(cells), across // 2 if any(picture.mask is not None for picture in pictures) else across))
     cell_width = max(cell.width for cell in cells)
     rows = [cells[start : start + per_row] for start in range(0, len(cells), per_row)]
@@ -65,10 +67,10 @@ def class_colour(index: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _cell(picture: Picture, classes: Sequence[str]) -> Image.Image:
+def _cell(picture: Picture, side: int) -> Image.Image:
     """The picture at the sheet's size with its caption below."""
     plain = _as_rgb(picture.image)
-    zoom = _zoom(plain.height, plain.width)
+    zoom = _zoom(plain.height, plain.width, side)
     parts = [_scaled(plain, zoom, smooth=zoom < 1)]
     if picture.boxes is not None and picture.box_labels is not None:
         _draw_boxes(parts[0], picture.boxes * zoom, picture.box_labels)
@@ -84,8 +86,8 @@ def _cell(picture: Picture, classes: Sequence[str]) -> Image.Image:
     return cell
 
 
-def _zoom(height: int, width: int) -> float:
-    zoom = CELL_SIDE / max(height, width)
+def _zoom(height: int, width: int, side: int) -> float:
+    zoom = side / max(height, width)
     return float(int(zoom)) if zoom >= 1 else zoom
 
 

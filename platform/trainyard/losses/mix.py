@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from trainyard.losses.terms import CPU, CrossEntropy, Focal, Term
+from trainyard.losses.terms import CPU, BinaryCrossEntropy, CrossEntropy, Focal, Term
 from trainyard.spec import loss as spec
 
 
@@ -37,10 +37,20 @@ class LossMix(Mix):
     Terms whose weight is zero are not computed.
     """
 
-    def __init__(self, loss: spec.Loss, class_totals: Sequence[int], device: torch.device = CPU) -> None:
-        """class_totals: rows, or pixels, of each class in the training split. device: where logits will be."""
+    def __init__(
+        self,
+        loss: spec.Loss,
+        class_totals: Sequence[int],
+        device: torch.device = CPU,
+        *,
+        positive: int | None = None,
+    ) -> None:
+        """class_totals: rows, or pixels, of each class in the training split. device: where logits will be.
+
+        positive: index of the class that matters, if there is one.
+        """
         super().__init__(loss)
-        self.terms = {name: _build(term, class_totals, device) for name, term in loss.terms().items()}
+        self.terms = {name: _build(term, class_totals, device, positive) for name, term in loss.terms().items()}
 
     def __call__(
         self, logits: Tensor, target: Tensor, weights: Tensor | None = None
@@ -56,8 +66,10 @@ class LossMix(Mix):
         return values
 
 
-def _build(term: spec.Term, class_totals: Sequence[int], device: torch.device) -> Term:
+def _build(term: spec.Term, class_totals: Sequence[int], device: torch.device, positive: int | None) -> Term:
     match term:
+        case spec.BinaryCrossEntropy():
+            return BinaryCrossEntropy(term, class_totals, device, positive)
         case spec.CrossEntropy():
             return CrossEntropy(term, class_totals, device)
         case spec.Focal():

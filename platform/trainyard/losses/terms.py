@@ -25,6 +25,7 @@ class Term(Protocol):
 
     logits: (N, K) with target int64 (N,), a class index for each image; or (N, K, H, W) with (N, H, W), a class index
     or IGNORED for each pixel. weights: (N,), by which each image's loss is multiplied before the mean; None: 1.
+    BinaryCrossEntropy takes logits (N, 1).
     """
 
     def __call__(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor: ...
@@ -53,6 +54,41 @@ class CrossEntropy:
 
     def live_values(self) -> dict[str, object]:
         return {"class_weights": _named(self.class_weights), "label_smoothing": self.label_smoothing}
+
+
+class BinaryCrossEntropy:
+    """Of logits (N, 1), whose sigmoid is the probability of class 1: -log of that of the true class.
+
+    With label smoothing s the target is s / 2 or 1 - s / 2, as CrossEntropy has it for two classes. An image's loss is
+    multiplied by the weight of its class, and that of an image of the positive class by the positive weight besides.
+    """
+
+    def __init__(
+        self,
+        settings: spec.BinaryCrossEntropy,
+        class_totals: Sequence[int],
+        device: torch.device = CPU,
+        positive: int | None = None,
+    ) -> None:
+        """positive: index of the positive class; None: there is none, and the positive weight is 1."""
+        self.label_smoothing = settings.label_smoothing
+        self.positive_weight = settings.positive_weight
+        self.class_weights = _class_weights(settings.class_weights, class_totals, device)
+        self._factors = torch.ones(2, device=device) if self.class_weights is None else self.class_weights.clone()
+        if positive is not None:
+            self._factors[positive] *= self.positive_weight
+
+    def __call__(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        smooth = target.to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
+        losses = functional.binary_cross_entropy_with_logits(logits[:, 0], smooth, reduction="none")
+        return _mean(self._factors[target] * losses, target, weights)
+
+    def live_values(self) -> dict[str, object]:
+        return {
+            "class_weights": _named(self.class_weights),
+            "positive_weight": self.positive_weight,
+            "label_smoothing": self.label_smoothing,
+        }
 
 
 class Focal:

@@ -5,6 +5,8 @@ from typing import Literal
 
 from torch import nn
 
+from trainyard.errors import TrialError
+
 Norm = Literal["batch", "group", "none"]
 
 GROUPS = 8
@@ -29,3 +31,12 @@ def _normalisation(norm: Norm, channels: int) -> nn.Module:
             return nn.GroupNorm(gcd(GROUPS, channels), channels)
         case "none":
             return nn.Identity()
+
+
+def require_pixels(model: str, image: tuple[int, int, int], *, least: int) -> None:
+    """TrialError for images (channels, height, width) of fewer pixels each way than a model needs."""
+    if min(image[1:]) < least:
+        raise TrialError(
+            f"model {model}: images of {image[1]}x{image[2]} are too small, it needs {least} pixels each way. Set a "
+            "larger data.image_size."
+        )

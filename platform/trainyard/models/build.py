@@ -11,6 +11,13 @@ from trainyard.spec.model import ModelSettings
 
 ARCHITECTURES: dict[str, str] = {
     "cnn": "trainyard.models.cnn:Cnn",
+    "mnist_net": "trainyard.models.mnist_net:MnistNet",
+    "residual_net": "trainyard.models.residual_net:ResidualNet",
+    "two_convolutions": "trainyard.models.two_convolutions:TwoConvolutions",
+    "three_branches": "trainyard.models.three_branches:ThreeBranches",
+    "locally_connected": "trainyard.models.locally_connected:LocallyConnected",
+    "torchvision": "trainyard.models.torchvision:Torchvision",
+    "transfer": "trainyard.models.transfer:Transfer",
     "unet": "trainyard.models.unet:Unet",
     "centernet": "trainyard.models.centernet:CenterNet",
 }
@@ -28,6 +35,11 @@ def build_model(
     that returns no model or one without trainable parameters; what a function raises passes through.
     """
     name = settings.name
+    if settings.fitted:
+        raise TrialError(
+            f"model {name}: it is fitted to features and has no layers of its own. Those of its extractor: trainyard "
+            "models ARCHITECTURE."
+        )
     if ":" in name:
         function = named_function(name, directory)
     elif name in ARCHITECTURES:

@@ -24,12 +24,12 @@ def named_function(name: str, directory: Path | None) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise  # the module is there: it is its own import that fails
-        raise TrialError(
-            f"model {name}: there is no module {error.name} in {directory or 'the import path'}."
-        ) from error
+        place = directory.resolve() if directory else "the import path"
+        raise TrialError(f"model {name}: there is no module {error.name} in {place}.") from error
     function = getattr(module, function_name, None)
     if not callable(function):
-        close = get_close_matches(function_name, dir(module), n=1)
+        functions = [known for known, value in vars(module).items() if callable(value)]
+        close = get_close_matches(function_name, functions, n=1)
         hint = f" Did you mean {module_name}:{close[0]}?" if close else ""
         raise TrialError(f"model {name}: {module.__file__} has no function {function_name}.{hint}")
     return function

@@ -7,6 +7,7 @@ from trainyard.spec.check_points import point_flaws, start_flaws
 from trainyard.spec.check_search import search_flaws, short_grid_flaws
 from trainyard.spec.distributions import Float, Simplex
 from trainyard.spec.fields import paths_of, put, takes_only_whole_numbers
+from trainyard.spec.fitting import UNSEARCHED
 from trainyard.spec.job import Job
 from trainyard.spec.section import Flaw, Path
 from trainyard.spec.source import COMMAND_LINE
@@ -16,8 +17,10 @@ _FIXED = {
     "name": "it names the job",
     "task": "trials of different tasks can't be compared",
     "objective": "trials with different objectives can't be compared",
+    "decision": "trials that decide by different rules can't be compared",
     "data": "the data set is decoded once for all trials",
     "resources": "all slots of a sweep are alike",
+    "model.features": "features are extracted once for all trials; the next sweep can take others",
 }
 """Sections that no space can vary, and why."""
 
@@ -63,7 +66,8 @@ def _path_flaws(job: Job, space: Space, name: str) -> Iterator[Flaw]:
     """What is wrong with the path of a parameter, and with those its `when` looks at."""
     at: Path = ("parameters", name)
     parameter = space.parameters[name]
-    reason = _FIXED.get(name.partition(".")[0])
+    fixed = {**_FIXED, **UNSEARCHED} if job.model.fitted else _FIXED
+    reason = next((why for path, why in fixed.items() if f"{name}.".startswith(f"{path}.")), None)
     if reason:
         yield Flaw(at, f"{name} can't be searched: {reason}. Set it in the job.")
         return

@@ -10,7 +10,7 @@ from trainyard.spec.job import Job
 from trainyard.spec.search import Asha, CmaEs, Grid, Median, NoScheduler, Pbt
 from trainyard.spec.section import Flaw
 from trainyard.spec.space import Space
-from trainyard.spec.tasks import TASKS
+from trainyard.spec.tasks import STEPS_TO_TARGET, TASKS
 
 _FIXED_IN_A_TRIAL = ("model.", "training.batch_size", "optimizer.name")
 """What population-based training can't change in the middle of a trial."""
@@ -39,6 +39,9 @@ def _scheduler_flaws(job: Job, space: Space) -> Iterator[Flaw]:
     if len(job.objectives) > 1:
         message = f"search.scheduler must be none for {len(job.objectives)} objectives, got {scheduler.name}."
         yield Flaw(("search", "scheduler"), f"{message} A scheduler compares one metric.")
+    if job.objectives[0].metric == STEPS_TO_TARGET:
+        message = f"search.scheduler must be none for the objective {STEPS_TO_TARGET}, got {scheduler.name}."
+        yield Flaw(("search", "scheduler"), f"{message} A scheduler compares trials before they reach their target.")
     if "training.epochs" in space.parameters:
         rule = f"training.epochs can't be searched with the scheduler {scheduler.name}: its time is the job's epochs"
         message = f"{rule}. Set them in the job, or use the scheduler none."
@@ -90,7 +93,15 @@ def _cma_es_flaws(job: Job, space: Space) -> Iterator[Flaw]:
 
 
 def _measure_flaws(job: Job, space: Space) -> Iterator[Flaw]:
-    """A loss that is searched and that trials are measured with: each would have a measure of its own."""
+    """What is searched and trials are measured with: each would have a measure of its own."""
+    targets = [name for name in space.parameters if name.startswith("training.target.")]
+    if targets and any(objective.metric == STEPS_TO_TARGET for objective in job.objectives):
+        message = f"{targets[0]} can't be searched for the objective {STEPS_TO_TARGET}: each trial would be measured"
+        yield Flaw(("parameters", targets[0]), f"{message} with a target of its own. Set it in the job.")
+    yield from _loss_measure_flaws(job, space)
+
+
+def _loss_measure_flaws(job: Job, space: Space) -> Iterator[Flaw]:
     searched = [name for name in space.parameters if name.partition(".")[0] == "loss"]
     if not searched:
         return

@@ -1,7 +1,7 @@
 """Which paths a spec has, read off its sections: to set a value by its path, and to tell what an unknown one means."""
 
 from collections.abc import Callable, Iterator, Mapping
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from trainyard.spec.hints import close, listing
@@ -63,13 +63,13 @@ def section_at(root: type[Section], data: Any, path: Path) -> type[Section] | No
 
 
 def takes_only_whole_numbers(root: type[Section], path: str) -> bool:
-    """Whether the setting at a path is a whole number, whichever sections are chosen on the way."""
+    """Whether a number at a path is a whole one, whichever sections are chosen on the way."""
     annotations: list[Any] = [root]
     for part in path.split("."):
         kinds = [kind for annotation in annotations for kind in kinds_in(annotation)]
         annotations = [kind.model_fields[part].annotation for kind in kinds if part in kind.model_fields]
     types = {option for annotation in annotations for option in (get_args(annotation) or (annotation,))}
-    return types - {NoneType} == {int}
+    return types & {int, float} == {int}
 
 
 def paths_of(kind: type[Section], prefix: str = "") -> Iterator[str]:

@@ -20,6 +20,7 @@ SYNONYMS = {
     "probability": "p",
     "gradient_clipping": "clip_grad_norm",
     "smoothing": "label_smoothing",
+    "pos_weight": "positive_weight",
     "warmup": "warmup_epochs",
     "values": "choices",
     "options": "choices",

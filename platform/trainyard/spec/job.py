@@ -8,7 +8,9 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from trainyard.errors import SpecError
 from trainyard.spec.augmentations import MIXING, Augmentations
+from trainyard.spec.decision import Decision
 from trainyard.spec.fields import put_all
+from trainyard.spec.fitting import fitting_flaws
 from trainyard.spec.hints import close, listing
 from trainyard.spec.loss import Loss
 from trainyard.spec.model import OWN_MODEL, Model, models_for
@@ -19,7 +21,7 @@ from trainyard.spec.section import Flaw, Section, dotted, flatten, plain, refuse
 from trainyard.spec.section import Path as SpecPath
 from trainyard.spec.sentences import validate
 from trainyard.spec.source import Source
-from trainyard.spec.tasks import TASKS, TaskName
+from trainyard.spec.tasks import STEPS_TO_TARGET, TASKS, TaskName, metric_mode
 from trainyard.spec.training import DataSettings, Objective, Objectives, Resources, Training
 from trainyard.spec.yaml_writer import to_yaml
 
@@ -33,15 +35,30 @@ class Job(Section):
     task: TaskName = Field(description="What a batch, a loss and a metric mean.", examples=["classification"])
     data: DataSettings = Field(examples=[{"path": "data/digits"}])
     model: Model = Field(examples=[{"name": "cnn"}])
-    loss: Loss = Field(examples=[{"cross_entropy": {"weight": 1.0}}])
+    loss: Loss | None = Field(
+        None,
+        description="What is minimised; required unless the model is fitted at once.",
+        examples=[{"cross_entropy": {"weight": 1.0}}],
+    )
     augmentations: Augmentations = Augmentations()
-    optimizer: Optimizer = Field(examples=[{"name": "adamw", "lr": 1e-3}])
+    optimizer: Optimizer | None = Field(
+        None,
+        description="What makes steps of gradients; required unless the model is fitted at once.",
+        examples=[{"name": "adamw", "lr": 1e-3}],
+    )
     schedule: Schedule = Constant(name="constant")
     training: Training = Field(examples=[{"epochs": 10, "batch_size": 64}])
     resources: Resources = Resources()
+    decision: Decision | None = None
     objective: Objectives = Field(examples=[{"metric": "val/accuracy", "mode": "max"}])
+    labels: dict[str, str] = Field(
+        {},
+        description="Words of your own that tell jobs apart; a space can vary one, and other settings by it.",
+        examples=[{"arm": "baseline"}],
+    )
 
     _directory: Path = PrivateAttr(default=Path())
+    _working_directory: Path = PrivateAttr(default=Path())
     _source: Source = PrivateAttr(default=Source(file="job"))
 
     @classmethod
@@ -50,7 +67,7 @@ class Job(Section):
         job, flaws = validate(cls, dict(data))
         if job is None:
             raise SpecError(Source(file=where).locate(flaws))
-        job._directory = directory
+        job._directory, job._working_directory = directory, Path.cwd()
         job._source = Source(file=where)
         return job
 
@@ -58,6 +75,11 @@ class Job(Section):
     def directory(self) -> Path:
         """The folder of the job's file, from which the user's own modules are imported."""
         return self._directory
+
+    @property
+    def working_directory(self) -> Path:
+        """The folder in which the command runs, in which workers look for files of weights too."""
+        return self._working_directory
 
     @property
     def source(self) -> Source:
@@ -68,6 +90,20 @@ class Job(Section):
     def objectives(self) -> tuple[Objective, ...]:
         """What to improve, one or several."""
         return self.objective if isinstance(self.objective, tuple) else (self.objective,)
+
+    @property
+    def watched(self) -> tuple[tuple[SpecPath, str], ...]:
+        """Every metric that the job names, and where."""
+        training = self.training
+        named: list[tuple[SpecPath, str]] = [
+            (("objective", index) if isinstance(self.objective, tuple) else ("objective",), objective.metric)
+            for index, objective in enumerate(self.objectives)
+        ]
+        if training.early_stopping:
+            named.append((("training", "early_stopping"), training.early_stopping.metric))
+        if training.target:
+            named.append((("training", "target"), training.target.metric))
+        return tuple(named)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole job as plain values, defaults included; what is absent is left out."""
@@ -107,7 +143,7 @@ class Job(Section):
         job, wrong = validate(Job, data)
         if flaws or job is None:
             return None, [*flaws, *wrong]
-        job._directory, job._source = self._directory, self._source
+        job._directory, job._working_directory, job._source = self._directory, self._working_directory, self._source
         return job, []
 
     @model_validator(mode="after")
@@ -142,11 +178,14 @@ def _rules(job: Job) -> Iterator[Flaw]:
         got = f"warmup_epochs={warmup:g}, epochs={training.epochs}"
         message = f"schedule.warmup_epochs must be <= training.epochs, got {got}."
         yield Flaw(("schedule", "warmup_epochs"), message, (("training", "epochs"),))
+    yield from fitting_flaws(job)
     yield from _task_rules(job)
     yield from _mixing_rules(job)
+    yield from _decision_rules(job)
+    yield from _metric_rules(job)
     yield from _objective_rules(job)
-    if job.training.early_stopping:
-        yield from _unknown_metric(job, ("training", "early_stopping"), job.training.early_stopping.metric)
+    for label in (label for label in job.labels if not label or "." in label):
+        yield Flaw(("labels", label), f"a label's name must not be empty or have a dot, got {show(label)}.")
 
 
 def _task_rules(job: Job) -> Iterator[Flaw]:
@@ -156,8 +195,11 @@ def _task_rules(job: Job) -> Iterator[Flaw]:
         models = listing([*models_for(task), OWN_MODEL])
         message = f"model.name must be {models} for the task {task}, got {show(model.name)}."
         yield Flaw(("model", "name"), message, (("task",),))
+    elif not model.classifies:
+        message = f"model.head must be linear in a job: without a head {model.name} answers with feature maps."
+        yield Flaw(("model", "head"), message, (("model", "name"), ("task",)))
     takes = TASKS[task].loss_terms
-    for term in sorted(job.loss.terms().keys()):
+    for term in sorted(job.loss.terms()) if job.loss else ():
         if term not in takes:
             message = f"loss.{term} doesn't fit the task {task}, which takes {listing(sorted(takes))}."
             yield Flaw(("loss", term), message, (("task",),))
@@ -181,15 +223,45 @@ def _mixing_rules(job: Job) -> Iterator[Flaw]:
             yield Flaw(("training", "batch_size"), message, (("resources", "workers"), ("augmentations", name)))
 
 
+def _decision_rules(job: Job) -> Iterator[Flaw]:
+    """Only what has one class an image is decided about, and a weight for the positive class needs one."""
+    if job.decision and job.task != "classification":
+        message = f"decision doesn't fit the task {job.task}: it is about images that have one class each. Remove it."
+        yield Flaw(("decision",), message, (("task",),))
+    binary = job.loss.binary_cross_entropy if job.loss else None
+    if binary and binary.positive_weight != 1 and job.decision is None:
+        path = ("loss", "binary_cross_entropy", "positive_weight")
+        message = f"{dotted(path)} needs decision.positive, which says which class is the positive one."
+        yield Flaw(path, f"{message} Add decision: {{positive: CLASS}}.", (("decision",),))
+
+
+def _metric_rules(job: Job) -> Iterator[Flaw]:
+    """The metrics that are named must be the task's, and known when they are looked at."""
+    for path, metric in job.watched:
+        yield from _unknown_metric(job, path, metric)
+        if metric != STEPS_TO_TARGET:
+            continue
+        at = (*path, "metric")
+        if path[0] == "training":
+            rule = f"{dotted(at)} must be a metric that every epoch has, got {metric}, known once the target is reached"
+            yield Flaw(at, f"{rule}. Name training.target's own metric.")
+        elif job.training.target is None:
+            message = f"{dotted(at)} is {metric}, which needs training.target: the metric, and the value to reach."
+            example = "training.target: {metric: val/accuracy, value: 0.95}"
+            yield Flaw(at, f"{message} Such as {example}.", (("training", "target"),))
+        elif len(job.objectives) > 1 and path == ("objective", 0):
+            rule = f"{metric} can't be the first of several objectives, by which the best epoch is told"
+            yield Flaw(at, f"{rule}: many an epoch has none. Put another first.")
+
+
 def _objective_rules(job: Job) -> Iterator[Flaw]:
-    better = TASKS[job.task].metrics
     seen: set[str] = set()
     for index, objective in enumerate(job.objectives):
         path: SpecPath = ("objective", index) if isinstance(job.objective, tuple) else ("objective",)
         metric, mode = objective.metric, objective.mode
-        yield from _unknown_metric(job, path, metric)
-        if mode != better.get(metric, mode):
-            message = f"{dotted((*path, 'mode'))} must be {better[metric]} for {metric}, got {mode}."
+        better = metric_mode(job.task, metric) or mode
+        if mode != better:
+            message = f"{dotted((*path, 'mode'))} must be {better} for {metric}, got {mode}."
             yield Flaw((*path, "mode"), message, ((*path, "metric"), ("task",)))
         if metric in seen:
             yield Flaw((*path, "metric"), f"objective names {metric} twice. Keep one.")
@@ -197,8 +269,13 @@ def _objective_rules(job: Job) -> Iterator[Flaw]:
 
 
 def _unknown_metric(job: Job, path: SpecPath, metric: str) -> Iterator[Flaw]:
-    metrics = TASKS[job.task].metrics
-    if metric not in metrics:
-        hint = close(metric, metrics) or f" It reports {listing(metrics, last='and')}."
-        message = f"{dotted((*path, 'metric'))} must be a metric of {job.task}, got {show(metric)}.{hint}"
+    if metric_mode(job.task, metric) is None:
+        facts = TASKS[job.task]
+        of_class = "/".join(metric.split("/")[2:])
+        measures = sorted(facts.class_metrics)
+        hint = close(metric, [*facts.metrics, *(f"{measure}/{of_class}" for measure in measures if of_class)])
+        there = f" It reports {listing(facts.metrics, last='and')}."
+        if measures:
+            there += f" Of each class {listing((f'{name}/<class>' for name in measures), last='and')}."
+        message = f"{dotted((*path, 'metric'))} must be a metric of {job.task}, got {show(metric)}.{hint or there}"
         yield Flaw((*path, "metric"), message, (("task",),))

@@ -50,7 +50,7 @@ def load(job: Path, space: Path | None = None, overrides: Sequence[str] = ()) ->
 def _job(path: Path, values: Mapping[str, Any]) -> tuple[Job | None, list[Problem]]:
     job, source, problems = _read(Job, path, values)
     if job is not None:
-        job._source, job._directory = source, path.parent.absolute()
+        job._source, job._directory, job._working_directory = source, path.parent.absolute(), Path.cwd()
     return job, problems
 
 

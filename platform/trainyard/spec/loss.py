@@ -25,6 +25,16 @@ class CrossEntropy(Term):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread evenly over all classes.")
 
 
+class BinaryCrossEntropy(Term):
+    """Cross-entropy of two classes from a single logit, whose sigmoid is the probability of the second one."""
+
+    class_weights: ClassWeights = "none"
+    positive_weight: float = Field(
+        1.0, gt=0, description="Factor of the loss of images of decision.positive, on top of the class weights."
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread evenly over both classes.")
+
+
 class Focal(Term):
     """Focal loss (Lin et al. 2017, equation 5): cross-entropy times (1 - p)^gamma, so that easy samples count less.
 
@@ -43,6 +53,7 @@ class Loss(Section):
     """A weighted sum of terms. A term that isn't stated is not in the mix."""
 
     cross_entropy: CrossEntropy | None = None
+    binary_cross_entropy: BinaryCrossEntropy | None = None
     focal: Focal | None = None
     heatmap: Answered | None = Field(
         None, description="Focal loss of a heatmap of centres (Zhou et al. 2019, equation 1)."
@@ -66,6 +77,22 @@ class Loss(Section):
         """The terms in the mix by name, those with weight 0 among them."""
         stated = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: term for name, term in stated.items() if term is not None}
+
+    @property
+    def binary(self) -> bool:
+        """Whether the model answers with a single logit for two classes, not with one for each class."""
+        return self.binary_cross_entropy is not None
+
+    @model_validator(mode="after")
+    def _has_one_head(self) -> "Loss":
+        others = [name for name in self.terms() if name != "binary_cross_entropy"]
+        if self.binary and others:
+            message = (
+                f"loss.binary_cross_entropy and loss.{others[0]} don't go together: the first asks the model for a "
+                "single logit, the other for one of each class. Remove one; weight 0 isn't enough."
+            )
+            refuse([Flaw(("binary_cross_entropy",), message, ((others[0],),))])
+        return self
 
     @model_validator(mode="after")
     def _has_weight(self) -> "Loss":

@@ -96,7 +96,7 @@ def _replaced(data: Any, parents: Path, last: str, values: list[Any]) -> Any:
 def _flaws(error: ValidationError, root: type[Section], data: Any, only_rules: bool = False) -> list[Flaw]:
     flaws: list[Flaw] = []
     for details in error.errors(include_url=False):
-        path = _path(details["loc"], data)
+        path = _path(details["loc"], data, stated=details["type"] == RULES)
         if details["type"] == RULES:
             for flaw in details["ctx"]["flaws"]:
                 involved = tuple((*path, *other) for other in flaw.involved)
@@ -108,8 +108,11 @@ def _flaws(error: ValidationError, root: type[Section], data: Any, only_rules: b
     return [f for f in flaws if not any(len(o.path) > len(f.path) and touches(o.path, f.path) for o in flaws)]
 
 
-def _path(location: Path, data: Any) -> Path:
-    """pydantic's location without the names of the union members that it passed through."""
+def _path(location: Path, data: Any, *, stated: bool) -> Path:
+    """pydantic's location without the names of the union members that it passed through.
+
+    stated: whether all of it is in the data; else its end may be a key that is missing there.
+    """
     path: list[str | int] = []
     for index, part in enumerate(location):
         is_last = index == len(location) - 1
@@ -117,7 +120,7 @@ def _path(location: Path, data: Any) -> Path:
             data = data[part]
         elif isinstance(data, list | tuple) and isinstance(part, int):
             data = data[part] if part < len(data) else None
-        elif not (is_last and isinstance(data, dict)):
+        elif stated or not (is_last and isinstance(data, dict)):
             continue
         path.append(part)
     return tuple(path)

@@ -14,11 +14,13 @@ class TaskFacts:
 
     annotation: what a data set must have beside its images.
     metrics: the metrics an objective or early stopping may name, each with the mode in which it is better.
+    class_metrics: those that each class has too, under `<metric>/<class>`; more is better.
     loss_terms: the terms a loss may mix.
     """
 
     annotation: Literal["label", "mask", "boxes"]
     metrics: Mapping[str, Mode]
+    class_metrics: frozenset[str] = frozenset()
     loss_terms: frozenset[str]
 
 
@@ -35,7 +37,8 @@ TASKS: Mapping[str, TaskFacts] = {
             "train/loss": "min",
             "train/accuracy": "max",
         },
-        loss_terms=frozenset({"cross_entropy", "focal"}),
+        class_metrics=frozenset({"val/precision", "val/recall", "val/f1", "val/average_precision"}),
+        loss_terms=frozenset({"binary_cross_entropy", "cross_entropy", "focal"}),
     ),
     "semantic_segmentation": TaskFacts(
         annotation="mask",
@@ -62,3 +65,20 @@ TASKS: Mapping[str, TaskFacts] = {
     ),
 }
 """By name: one for each TaskName."""
+
+STEPS_TO_TARGET = "val/steps_to_target"
+"""With `training.target`, of any task: the steps after which the target was first reached. There is none before."""
+
+
+def metric_mode(task: TaskName, metric: str) -> Mode | None:
+    """The mode in which a metric is better, also one of a single class; None for no metric of the task."""
+    if metric == STEPS_TO_TARGET:
+        return "min"
+    return "max" if class_of(task, metric) else TASKS[task].metrics.get(metric)
+
+
+def class_of(task: TaskName, metric: str) -> str | None:
+    """The class of which a metric is, `rust` of `val/precision/rust`; None for one of all classes together."""
+    split, _, rest = metric.partition("/")
+    measure, _, name = rest.partition("/")
+    return name or None if f"{split}/{measure}" in TASKS[task].class_metrics else None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from trainyard.spec.gradients import Gradients
 from trainyard.spec.sampling import Sampling, Shuffled
 from trainyard.spec.scalars import show
 from trainyard.spec.section import Flaw, Section, refuse
@@ -60,19 +61,31 @@ class EarlyStopping(Section):
     min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as an improvement.")
 
 
+class Target(Section):
+    """A value of a metric that is to be reached, in as few steps as may be."""
+
+    metric: str = Field(description="The metric to watch.", examples=["val/accuracy"])
+    value: float = Field(description="The value that is reached by it or by a better one.", examples=[0.95])
+
+
 class Training(Section):
     """How long and how to train."""
 
-    epochs: int = Field(ge=1, description="Passes over the training split.", examples=[10])
+    epochs: int = Field(ge=1, description="Passes over the training split, or steps_per_epoch each.", examples=[10])
+    steps_per_epoch: int | None = Field(
+        None, ge=1, description="Steps of an epoch, over some of the rows at random; a whole pass when absent."
+    )
     batch_size: int = Field(ge=1, description="Samples in a step, over all workers together.", examples=[64])
     clip_grad_norm: float | None = Field(None, gt=0, description="Largest norm of the gradient; no limit when absent.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random in the trial.")
     early_stopping: EarlyStopping | None = None
+    target: Target | None = None
     last_batch: Literal["drop", "pad"] = Field(
         "drop",
         description="Rows that fill no batch: they sit out the epoch, or rows from its beginning fill their batch up.",
     )
     sampling: Sampling = Field(Shuffled(name="shuffled"), description="How often each row is drawn in an epoch.")
+    gradients: Gradients = Gradients()
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Of the forward pass.")
     channels_last: bool = Field(False, description="Keep images channels-last in memory: faster convolutions on a GPU.")
     checkpoint_seconds: float = Field(30.0, ge=0, description="Age, in seconds, at which a checkpoint is renewed.")

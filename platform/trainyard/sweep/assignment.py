@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainyard.training.gradients.health import Finding
+
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
@@ -19,16 +21,24 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A trial that stands ready: its finished epochs' metrics, and the sampled values read back from live objects."""
+    """A trial that stands ready: its finished epochs' metrics, and the sampled values read back from live objects.
+
+    findings: what was found to be wrong with its training in those epochs.
+    """
 
     history: tuple[dict[str, float], ...]
     live: dict[str, Any]
     done: str | None
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochDone:
-    """One epoch's metrics, and why the trial is at its end, if it is."""
+    """One epoch's metrics, and why the trial is at its end, if it is.
+
+    findings: what was found to be wrong with the training, in this epoch and before.
+    """
 
     metrics: dict[str, float]
     done: str | None
+    findings: tuple[Finding, ...] = ()

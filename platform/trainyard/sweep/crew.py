@@ -168,7 +168,8 @@ def _cause(failed: Sequence[Answer]) -> Exception:
     """The failure that the others follow from: where one worker raises, its fellows lose their connection to it."""
     for answer in failed:
         if not answer.disconnected:
-            return (Diverged if answer.diverged else TrialError)(answer.failure or "")
+            kind = Diverged if answer.diverged else TrialError
+            return kind(answer.failure or "", findings=answer.findings)
     return CrewLost(f"the workers lost their connection: {failed[0].failure}")
 
 

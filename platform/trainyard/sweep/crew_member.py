@@ -80,10 +80,16 @@ class _Serving:
             if dist.is_initialized():
                 dist.destroy_process_group()
             failure = str(error) if isinstance(error, TrainyardError) else describe(error)
-            disconnected = _is_disconnection(error)
+            disconnected, findings = _is_disconnection(error), self._worker.findings
             release(error)
             self._worker.stop()
-            return Answer(rank=rank, failure=failure, diverged=isinstance(error, Diverged), disconnected=disconnected)
+            return Answer(
+                rank=rank,
+                failure=failure,
+                diverged=isinstance(error, Diverged),
+                disconnected=disconnected,
+                findings=findings,
+            )
 
     def _value(self, command: Command) -> Any:
         match command.verb:

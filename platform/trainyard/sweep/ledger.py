@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trainyard.spec.job import Job
+from trainyard.spec.tasks import STEPS_TO_TARGET
 from trainyard.sweep.assignment import Assignment
-from trainyard.sweep.record import TrialRecord, replay
+from trainyard.sweep.record import TrialRecord, found, replay
 from trainyard.sweep.study import Proposal, Study
 from trainyard.tracking.events import (
     Event,
@@ -25,6 +26,7 @@ from trainyard.tracking.events import (
     TrialStarted,
     TrialState,
 )
+from trainyard.training.gradients.health import Finding
 
 Listener = Callable[[Event], None]
 
@@ -103,6 +105,12 @@ class Ledger:
         """Something to know about a trial, such as values read back from its live optimizer."""
         self._send(TrialNote(trial=trial, tags=tags))
 
+    def finding(self, trial: int, finding: Finding) -> None:
+        """Something is wrong with a trial's training. What is known already is not taken twice."""
+        event = found(trial, finding)
+        if self.records[trial].find(event):
+            self._send(event)
+
     def end(self, trial: int, state: TrialState, reason: str) -> None:
         """A trial has ended: finished, pruned, failed or diverged. A second end is not taken."""
         record = self.records[trial]
@@ -144,5 +152,12 @@ class Ledger:
 
 
 def _values(record: TrialRecord) -> list[float] | None:
-    """The objectives at the best epoch, as Optuna is told them."""
-    return [best.value for best in record.best] or None
+    """The objectives at the best epoch, as Optuna is told them.
+
+    A target that was not reached would take any number of steps: infinitely many are worse than what others took.
+    """
+    values = {best.metric: best.value for best in record.best}
+    wanted = [objective.metric for objective in record.objectives]
+    if not values and (wanted != [STEPS_TO_TARGET] or record.state != "finished"):
+        return None
+    return [values.get(metric, math.inf) for metric in wanted]

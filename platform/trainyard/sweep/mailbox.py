@@ -34,7 +34,8 @@ class Command:
 class Answer:
     """What came of a command on one worker: a value, or the reason why there is none.
 
-    disconnected: the failure is that of a connection to another worker, so the cause may be theirs.
+    disconnected: the failure is that of a connection to another worker, so the cause may be theirs. findings: what was
+    found to be wrong with the training before it failed.
     """
 
     rank: int
@@ -42,6 +43,7 @@ class Answer:
     failure: str | None = None
     diverged: bool = False
     disconnected: bool = False
+    findings: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

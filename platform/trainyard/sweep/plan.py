@@ -9,6 +9,7 @@ from trainyard.data.loading import DataPlan, plan_data
 from trainyard.data.manifest import Manifest
 from trainyard.errors import InfeasibleError
 from trainyard.spec.job import Job
+from trainyard.spec.model import Svm
 from trainyard.spec.search import Asha, Hyperband, Pbt
 from trainyard.spec.space import Space
 from trainyard.sweep.points import trial_count
@@ -21,13 +22,26 @@ NO_LIMIT = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeaturePlan:
+    """What is extracted before the first trial, once for all: features of which network, for how many rows a split."""
+
+    architecture: str
+    pool: str
+    rows: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--format json`."""
+        return {"architecture": self.architecture, "pool": self.pool, "rows": dict(self.rows)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """How a sweep fits the cluster.
 
     slots: trials at a time. workers: processes that train one trial (more than one: a crew). rungs: the epochs at which
     the scheduler may stop trials. epochs: the most that are trained in all; `expected_epochs` with the scheduler's
     stops, assuming that each rung lets one in `reduction_factor` pass. data: how the splits get to the workers, where
-    the data set is known.
+    the data set is known; features: the same where a model is fitted to features, which are shared in their place.
     """
 
     slots: int
@@ -41,6 +55,7 @@ class Plan:
     cluster_cpus: float
     cluster_gpus: float
     data: DataPlan | None = None
+    features: FeaturePlan | None = None
 
     @property
     def crews(self) -> int:
@@ -55,6 +70,7 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """For `--format json`."""
         data = {} if self.data is None else {"data": self.data.as_dict()}
+        features = {} if self.features is None else {"features": self.features.as_dict()}
         return {
             "slots": self.slots,
             "crews": self.crews,
@@ -68,7 +84,13 @@ class Plan:
             "gpus_used": self.gpus,
             "cluster": {"cpus": self.cluster_cpus, "gpus": self.cluster_gpus},
             **data,
+            **features,
         }
+
+
+def gpus_of_trial(job: Job) -> float:
+    """GPUs of each worker while it trains: of a model that is fitted at once, only the extraction has any."""
+    return 0.0 if job.model.fitted else job.resources.gpus_per_worker
 
 
 def trials_that_fit(job: Job, nodes: Sequence[Node]) -> int:
@@ -77,6 +99,8 @@ def trials_that_fit(job: Job, nodes: Sequence[Node]) -> int:
     places = sum(_places(node, resources.cpus_per_worker, resources.gpus_per_worker) for node in nodes)
     if places < resources.workers:
         raise InfeasibleError(_too_small(job, nodes, places))
+    if job.model.fitted:
+        return sum(_places(node, resources.cpus_per_worker, 0.0) for node in nodes)
     return places // resources.workers
 
 
@@ -120,11 +144,21 @@ def make_plan(job: Job, space: Space, nodes: Sequence[Node], manifest: Manifest 
         rungs=rungs,
         expected_epochs=_expected_epochs(trials, rungs, job.training.epochs, _factor(space)),
         cpus=slots * resources.workers * resources.cpus_per_worker,
-        gpus=slots * resources.workers * resources.gpus_per_worker,
+        gpus=slots * resources.workers * gpus_of_trial(job),
         cluster_cpus=sum(node.get("CPU", 0.0) for node in nodes),
         cluster_gpus=sum(node.get("GPU", 0.0) for node in nodes),
-        data=None if manifest is None else make_data_plan(job, manifest, nodes, trials=slots),
+        data=None if manifest is None or job.model.fitted else make_data_plan(job, manifest, nodes, trials=slots),
+        features=None if manifest is None else _feature_plan(job, manifest),
     )
+
+
+def _feature_plan(job: Job, manifest: Manifest) -> FeaturePlan | None:
+    """None for a model that is trained on images."""
+    if not isinstance(job.model, Svm):
+        return None
+    extractor, splits = job.model.features, dict.fromkeys((job.data.train_split, job.data.evaluate_split))
+    rows = {split: manifest.splits[split].rows for split in splits}
+    return FeaturePlan(architecture=extractor.architecture, pool=extractor.pool, rows=rows)
 
 
 def make_rungs(job: Job, space: Space) -> tuple[int, ...]:

@@ -17,15 +17,17 @@ from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.checkpoints import keep_only
 from trainyard.sweep.crew import Crew, CrewOrders, beside_driver, close_crews, open_mailboxes
+from trainyard.sweep.features import SharedFeatures, share_features
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Ledger, Listener
 from trainyard.sweep.opening import opening
-from trainyard.sweep.plan import Node, Plan, make_plan
+from trainyard.sweep.plan import Node, Plan, gpus_of_trial, make_plan
 from trainyard.sweep.ray_log import ray_logs_to
 from trainyard.sweep.record import TrialRecord, replay
 from trainyard.sweep.roster import Roster
 from trainyard.sweep.schedulers import build_scheduler, pauses_trials, remember
 from trainyard.sweep.searcher import SLOT_DEATHS, DriverOnly, LedgerSearcher, TuneWatcher
+from trainyard.sweep.signals import handled
 from trainyard.sweep.slot import Slot, SlotOrders
 from trainyard.sweep.study import Study
 from trainyard.sweep.workers import describe
@@ -98,8 +100,7 @@ def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) 
     """Let Tune run until all trials have ended, or until there is a reason to stop; return state and reason."""
     if ledger.remaining == 0:
         return "finished", ""
-    assert plan.data is not None
-    data = share(sweep.dataset, sweep.job.data, plan.data, cpus_per_worker=sweep.job.resources.cpus_per_worker)
+    data = _share(sweep, plan)
     searcher = LedgerSearcher(ledger, slots=None if pauses_trials(sweep.space) else plan.slots)
     with ray_logs_to(sweep.folder.path / "ray.log"), _crews(sweep, plan, data) as mailboxes, _interruptible(searcher):
         roster = beside_driver(Roster, min(plan.slots, ledger.remaining))
@@ -119,6 +120,15 @@ def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) 
     return _ending(searcher, ledger)
 
 
+def _share(sweep: Sweep, plan: Plan) -> SharedData | SharedFeatures:
+    """What all trials are trained on: decoded splits, or features where the model is fitted at once."""
+    job = sweep.job
+    if plan.features is not None:
+        return share_features(job, sweep.dataset)
+    assert plan.data is not None
+    return share(sweep.dataset, job.data, plan.data, cpus_per_worker=job.resources.cpus_per_worker)
+
+
 def _tuner(
     sweep: Sweep,
     plan: Plan,
@@ -135,7 +145,7 @@ def _tuner(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.slots)
     resources = sweep.job.resources
     # A crew's workers hold its CPUs and GPUs. Tune has no trials without resources, so the slot itself takes a byte.
-    slot = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker} if not plan.crews else {"memory": 1}
+    slot = {"CPU": resources.cpus_per_worker, "GPU": gpus_of_trial(sweep.job)} if not plan.crews else {"memory": 1}
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(Slot, orders=orders), slot),
         tune_config=tune.TuneConfig(
@@ -211,8 +221,12 @@ def _past_epochs(past: Sequence[Event], job: Job) -> Iterator[tuple[TrialRecord,
 
 
 @contextlib.contextmanager
-def _crews(sweep: Sweep, plan: Plan, data: SharedData) -> Iterator[list[Any]]:
+def _crews(sweep: Sweep, plan: Plan, data: SharedData | SharedFeatures) -> Iterator[list[Any]]:
     """A mailbox for each slot of the plan, and the crews behind them, which start beside Tune."""
+    if not plan.crews:
+        yield []
+        return
+    assert isinstance(data, SharedData), "what is fitted at once is fitted by one worker"
     mailboxes = open_mailboxes(plan.crews)
     orders = CrewOrders(job=sweep.job, directory=sweep.job.directory, data=data)
     crews = [
@@ -224,8 +238,7 @@ def _crews(sweep: Sweep, plan: Plan, data: SharedData) -> Iterator[list[Any]]:
         close_crews(crews)
 
 
-@contextlib.contextmanager
-def _interruptible(searcher: LedgerSearcher) -> Iterator[None]:
+def _interruptible(searcher: LedgerSearcher) -> contextlib.AbstractContextManager[None]:
     """Ctrl-C and SIGTERM end the sweep so that it can be resumed; a second one ends it at once."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -233,13 +246,4 @@ def _interruptible(searcher: LedgerSearcher) -> Iterator[None]:
             raise KeyboardInterrupt
         searcher.closing = True
 
-    try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread, where signals are another's business
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return handled(stop, signal.SIGINT, signal.SIGTERM)

@@ -1,5 +1,7 @@
 """The ledger as Ray Tune's `Searcher`, and a callback for what Tune does not tell its searcher."""
 
+import math
+from functools import partial
 from typing import Any
 
 from ray import tune
@@ -7,8 +9,10 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from trainyard.errors import RunError, TrainyardError
+from trainyard.spec.tasks import STEPS_TO_TARGET
 from trainyard.sweep.ledger import Ledger
 from trainyard.tracking.events import TrialState
+from trainyard.training.gradients.health import Finding
 
 STOPPED = "stopped by the scheduler"
 
@@ -86,7 +90,7 @@ class LedgerSearcher(DriverOnly, Searcher):
         self._keep_error(lambda: self._ledger.end(trial, state, reason))
 
     def _hear(self, trial_id: str, result: dict[str, Any]) -> None:
-        metrics = {key: value for key, value in result.items() if is_metric(key)}
+        metrics = {key: value for key, value in result.items() if is_metric(key) and not _is_unreached(key, value)}
         live = {key.removeprefix(LIVE): value for key, value in result.items() if key.startswith(LIVE)}
         if metrics:
             self._keep_error(lambda: self._ledger.epoch(self._numbers[trial_id], result["epoch"], metrics))
@@ -94,6 +98,9 @@ class LedgerSearcher(DriverOnly, Searcher):
             self._keep_error(
                 lambda: self._ledger.note(self._numbers[trial_id], {f"live/{k}": v for k, v in live.items()})
             )
+
+        for finding in result["trainyard/findings"]:
+            self._keep_error(partial(self._ledger.finding, self._numbers[trial_id], Finding(**finding)))
 
     def _keep_error(self, step: Any) -> None:
         try:
@@ -116,6 +123,11 @@ LIVE = "trainyard/live/"
 def is_metric(key: str) -> bool:
     """Whether a key of a flattened result is a metric of ours: those have a slash, and so has nothing of Tune's own."""
     return "/" in key and not key.startswith(("trainyard/", "config/"))
+
+
+def _is_unreached(key: str, value: float) -> bool:
+    """Whether it stands for a target that has not been reached: Tune is told NaN, and everybody else nothing."""
+    return key == STEPS_TO_TARGET and math.isnan(value)
 
 
 class TuneWatcher(DriverOnly, tune.Callback):

@@ -7,7 +7,7 @@ a new one costs half a minute of imports.
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from trainyard.errors import TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.checkpoints import TrialFolder
+from trainyard.sweep.features import SharedFeatures
+from trainyard.sweep.plan import gpus_of_trial
 from trainyard.sweep.roster import GATHER_SECONDS
 from trainyard.sweep.trial_run import Result, TrialRun
 from trainyard.sweep.workers import CrewLost, Workers
@@ -30,7 +32,7 @@ class SlotOrders:
 
     job: Job
     directory: Path | None
-    data: SharedData
+    data: SharedData | SharedFeatures
     folder: Path
     roster: Any
     mailboxes: tuple[Any, ...] = ()
@@ -65,13 +67,20 @@ class Slot(tune.Trainable):
         return self._as_tune_result(result)
 
     def _as_tune_result(self, result: Result) -> dict[str, Any]:
-        # The schedulers look for their metric in every result, also in the last one of a trial that raised.
+        # Tune looks for its metric in every result: also in the last one of a trial that raised, and before a trial has
+        # reached its target.
         missing = {objective.metric: math.nan for objective in self._orders.job.objectives}
         return {
-            **(result.metrics or missing),
+            **missing,
+            **result.metrics,
             "epoch": result.epoch,
             "done": result.done,
-            "trainyard": {"state": result.state, "reason": result.reason, "live": result.live},
+            "trainyard": {
+                "state": result.state,
+                "reason": result.reason,
+                "live": result.live,
+                "findings": [asdict(finding) for finding in result.findings],
+            },
         }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -104,5 +113,5 @@ def _solo(orders: SlotOrders) -> Workers:
     from trainyard.training.trial import Member
 
     torch.set_num_threads(orders.job.resources.cpus_per_worker)
-    device = "cuda" if orders.job.resources.gpus_per_worker else "cpu"
+    device = "cuda" if gpus_of_trial(orders.job) else "cpu"
     return SoloWorkers(Worker(orders.job, orders.data.read, member=Member(device=device), directory=orders.directory))

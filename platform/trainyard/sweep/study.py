@@ -119,11 +119,11 @@ class Study:
                 self._trial(trial).report(value, epoch)
 
     def tell(self, trial: int, state: str, values: Sequence[float] | None) -> None:
-        """The end of a trial: its objective values at its best epoch, None where it has none."""
+        """The end of a trial: its objective values at its best epoch, None where it has none; infinity is a value."""
         told = STATES[state]
         if state == "diverged" and len(self._job.objectives) == 1 and not self._frozen(trial).intermediate_values:
             told = TrialState.FAIL
-        if told == TrialState.COMPLETE and (values is None or not all(map(math.isfinite, values))):
+        if told == TrialState.COMPLETE and (values is None or any(map(math.isnan, values))):
             told = TrialState.FAIL
         with self._kept():
             self._study.tell(trial, values if told == TrialState.COMPLETE else None, state=told)

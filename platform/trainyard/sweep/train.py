@@ -16,7 +16,7 @@ from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Listener
 from trainyard.sweep.opening import opening
-from trainyard.sweep.record import TrialRecord, replay
+from trainyard.sweep.record import TrialRecord, found, replay
 from trainyard.sweep.trial_run import Result, TrialRun
 from trainyard.sweep.workers import Workers, describe
 from trainyard.tracking.events import Event, SweepEnded, TrialEpoch, TrialNote, TrialStarted
@@ -24,7 +24,7 @@ from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import recording
 
 if TYPE_CHECKING:
-    from trainyard.data.split import TrialData
+    from trainyard.training.kinds import AnyData
 
 TRIAL = 0
 
@@ -33,12 +33,13 @@ TRIAL = 0
 class Training:
     """Everything that was asked for, checked. `folder` is laid out as a sweep's, without a space.
 
-    on_ray: whether a Ray is connected, which several workers and streamed splits need.
+    on_ray: whether a Ray is connected, which several workers and streamed splits need. data: None for a model that is
+    fitted to features.
     """
 
     job: Job
     dataset: Dataset
-    data: DataPlan
+    data: DataPlan | None
     on_ray: bool
     folder: SweepFolder
     tracking_uri: str
@@ -98,6 +99,10 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
             event = TrialEpoch(trial=TRIAL, epoch=result.epoch, metrics=result.metrics)
             if record.take(event):
                 send(event)
+        for finding in result.findings:
+            heard = found(TRIAL, finding)
+            if record.find(heard):
+                send(heard)
     if result.state == "unfinished":
         raise RunError(result.reason)
     assert result.state != "running"
@@ -108,6 +113,13 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
 @contextlib.contextmanager
 def _workers(training: Training) -> Iterator[Workers]:
     job = training.job
+    if job.model.fitted:
+        from trainyard.training.svm.features import read_features_here
+
+        device = "cuda" if job.resources.gpus_per_worker else "cpu"
+        yield _solo(training, partial(read_features_here, job, training.dataset, device))
+        return
+    assert training.data is not None
     if not training.on_ray:
         from trainyard.data.local import read_here
 
@@ -130,7 +142,7 @@ def _workers(training: Training) -> Iterator[Workers]:
         close_crews([crew])
 
 
-def _solo(training: Training, read: Callable[[], "TrialData"]) -> Workers:
+def _solo(training: Training, read: Callable[[], "AnyData"]) -> Workers:
     import torch
 
     from trainyard.sweep.worker import Worker

@@ -8,7 +8,7 @@ but was never heard of, train again in silence one that was heard of but is not 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from trainyard.errors import Diverged, RunError, TrialError
@@ -17,6 +17,7 @@ from trainyard.sweep.assignment import Assignment, Started
 from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.workers import CrewLost, Workers
 from trainyard.tracking.events import TrialState
+from trainyard.training.gradients.health import Finding
 
 LOSS_LIMIT = 3
 """A trial that loses its crew so many times without finishing an epoch in between is taken to be the cause."""
@@ -28,7 +29,8 @@ class Result:
 
     state: running, finished, failed or diverged; reason says why the trial ended. "unfinished" is no end of the trial
     but of the sweep: its disk is full, or its crew won't come again. `metrics` is empty where no epoch goes with it.
-    `live` holds the sampled values as read back from the live objects.
+    `live` holds the sampled values as read back from the live objects. `findings` is what was found to be wrong with
+    the training and not told in an earlier result; after a loss or a resume some may have been told before it.
     """
 
     epoch: int
@@ -36,6 +38,7 @@ class Result:
     state: TrialState | Literal["running", "unfinished"] = "running"
     reason: str = ""
     live: dict[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -68,6 +71,8 @@ class TrialRun:
         self._furthest = 0
         self._history: list[dict[str, float]] = []
         self._live: dict[str, Any] = {}
+        self._findings: tuple[Finding, ...] = ()
+        self._told: set[str] = set()
         self._done: str | None = None
         self._failure: TrialError | None = None
         self._obstacle: str | None = None
@@ -75,6 +80,12 @@ class TrialRun:
 
     def next_result(self) -> Result:
         """The next epoch that the driver has not heard of, or the end of the trial."""
+        result = self._next_result()
+        untold = tuple(finding for finding in self._findings if finding.name not in self._told)
+        self._told.update(finding.name for finding in untold)
+        return replace(result, findings=untold)
+
+    def _next_result(self) -> Result:
         while self._goes_on and len(self._history) <= self._reported:
             self._guarded(self._train_epoch)
         if len(self._history) > self._reported:
@@ -98,7 +109,8 @@ class TrialRun:
     def restore(self, state: bytes) -> None:
         """Go on from a state that Tune kept: the trial's own, as it was paused, or a better trial's of its population.
 
-        Another's state brings its epochs along, the schedule goes on where that trial stood; the values are this one's.
+        Another's state brings its epochs and findings along, and the schedule goes on where that trial stood; the
+        values are this one's.
         """
         self._guarded(lambda: self._restore(state))
         self._reported = max(self._reported, len(self._history))
@@ -109,6 +121,7 @@ class TrialRun:
             step()
         except TrialError as failure:
             self._failure = failure
+            self._findings = failure.findings or self._findings
         except RunError as obstacle:
             self._obstacle = str(obstacle)
         except CrewLost as loss:
@@ -125,6 +138,7 @@ class TrialRun:
         self._history = list(started.history)
         self._live = started.live
         self._done = started.done
+        self._findings = started.findings
 
     def _start(self, state: bytes | None) -> Started:
         try:
@@ -139,6 +153,7 @@ class TrialRun:
         epoch = self._workers.epoch()
         self._history.append(epoch.metrics)
         self._done = epoch.done
+        self._findings = epoch.findings
         self._save_if_due()
         if len(self._history) > self._furthest:  # not for an epoch that is trained again
             self._furthest, self._losses = len(self._history), 0

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainyard.data.split import TrialData
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import EpochDone, Started
 from trainyard.training import checkpoint
-from trainyard.training.trial import Member, Trial
+from trainyard.training.gradients.health import Finding
+from trainyard.training.kinds import AnyData, AnyTrial, build_trial
+from trainyard.training.member import Member
 
 
 class Worker:
@@ -21,13 +22,13 @@ class Worker:
     `data` is called once, at the first trial. Whatever a trial raises passes through, with the trial closed.
     """
 
-    def __init__(self, job: Job, data: Callable[[], TrialData], *, member: Member, directory: Path | None) -> None:
+    def __init__(self, job: Job, data: Callable[[], AnyData], *, member: Member, directory: Path | None) -> None:
         self._job = job
         self._read_data = data
-        self._data: TrialData | None = None
+        self._data: AnyData | None = None
         self._member = member
         self._directory = directory
-        self._trial: Trial | None = None
+        self._trial: AnyTrial | None = None
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         """Begin the job with `values`, from `state` if there is one."""
@@ -35,14 +36,24 @@ class Worker:
         if self._data is None:
             self._data = self._read_data()
         job = self._job.with_values(values)
-        self._trial = Trial(job, self._data, member=self._member, directory=self._directory)
+        self._trial = build_trial(job, self._data, member=self._member, directory=self._directory)
         if state is not None:
             self._trial.load_state(checkpoint.from_bytes(state))
-        return Started(history=tuple(self._trial.history), live=self._trial.live_values(), done=self._trial.done)
+        return Started(
+            history=tuple(self._trial.history),
+            live=self._trial.live_values(),
+            done=self._trial.done,
+            findings=self._trial.findings,
+        )
 
     def epoch(self) -> EpochDone:
         metrics = self._running.epoch()
-        return EpochDone(metrics=metrics, done=self._running.done)
+        return EpochDone(metrics=metrics, done=self._running.done, findings=self._running.findings)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found to be wrong with the training under way, also where it has just raised."""
+        return () if self._trial is None else self._trial.findings
 
     def state(self) -> bytes | None:
         """The state of the trial under way, on rank 0; the other ranks' is the same."""
@@ -60,6 +71,6 @@ class Worker:
             trial.close()
 
     @property
-    def _running(self) -> Trial:
+    def _running(self) -> AnyTrial:
         assert self._trial is not None, "no trial has been started"
         return self._trial

@@ -26,9 +26,9 @@ class CrewLost(Exception):
 class Workers(Protocol):
     """The workers of one slot. One trial at a time; calls come from one thread.
 
-    `start` and `epoch` may raise TrialError or Diverged: the trial has then ended and the workers are ready for the
-    next `start`. `save` raises RunError where the disk refuses. Workers that live in other processes may raise CrewLost
-    at any time: `start` again with a state.
+    `start` and `epoch` may raise TrialError or Diverged, with what was found until then: the trial has then ended and
+    the workers are ready for the next `start`. `save` raises RunError where the disk refuses. Workers that live in
+    other processes may raise CrewLost at any time: `start` again with a state.
     """
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started: ...
@@ -82,9 +82,10 @@ class _EndsTrial:
             return
         reason = str(error) if isinstance(error, TrainyardError) else describe(error)
         failure = type(error) if isinstance(error, TrialError) else TrialError
+        findings = self._worker.findings
         release(error)
         self._worker.stop()
-        raise failure(reason) from None
+        raise failure(reason, findings=findings) from None
 
 
 def release(error: BaseException) -> None:

@@ -5,7 +5,8 @@ import torch
 from trainyard.data.manifest import Manifest
 from trainyard.errors import DataError
 from trainyard.spec.job import Job
-from trainyard.tasks.classification import Classification
+from trainyard.spec.tasks import STEPS_TO_TARGET
+from trainyard.tasks.classification import Classification, Measuring
 from trainyard.tasks.detection import Detection
 from trainyard.tasks.fitting import require_fit
 from trainyard.tasks.semantic_segmentation import SemanticSegmentation
@@ -16,19 +17,40 @@ def build_task(job: Job, manifest: Manifest, device: torch.device) -> Task:
     """DataError if the data set doesn't fit the job, or can't give a metric that the job asks for."""
     require_fit(job, manifest)
     task = _task(job, manifest, device)
-    early_stopping = job.training.early_stopping
-    wanted = {objective.metric for objective in job.objectives} | ({early_stopping.metric} if early_stopping else set())
-    if missing := sorted(wanted - task.metrics):
-        raise DataError(f"{missing[0]} can't be measured with the {len(manifest.classes)} classes of {job.data.path}.")
+    _require_measured(job, manifest, task.metrics)
     return task
+
+
+def build_measuring(job: Job, manifest: Manifest, device: torch.device) -> Measuring:
+    """What a classifier that is fitted at once is measured by. DataError as build_task."""
+    require_fit(job, manifest)
+    watched = [metric for _, metric in job.watched]
+    measuring = Measuring(manifest.classes, device, decision=job.decision, watched=watched)
+    _require_measured(job, manifest, measuring.metrics)
+    return measuring
+
+
+def _require_measured(job: Job, manifest: Manifest, metrics: frozenset[str]) -> None:
+    wanted = {metric for _, metric in job.watched}
+    if missing := sorted(wanted - metrics - {STEPS_TO_TARGET}):
+        raise DataError(f"{missing[0]} can't be measured with the {len(manifest.classes)} classes of {job.data.path}.")
 
 
 def _task(job: Job, manifest: Manifest, device: torch.device) -> Task:
     classes, totals = manifest.classes, manifest.splits[job.data.train_split].class_totals
+    loss = job.loss
+    assert loss is not None, "a model that is trained step by step has a loss"
     match job.task:
         case "classification":
-            return Classification(classes=classes, class_totals=totals, loss=job.loss, device=device)
+            return Classification(
+                classes=classes,
+                class_totals=totals,
+                loss=loss,
+                device=device,
+                decision=job.decision,
+                watched=[metric for _, metric in job.watched],
+            )
         case "semantic_segmentation":
-            return SemanticSegmentation(classes=classes, class_totals=totals, loss=job.loss, device=device)
+            return SemanticSegmentation(classes=classes, class_totals=totals, loss=loss, device=device)
         case "detection":
-            return Detection(classes=classes, loss=job.loss, device=device)
+            return Detection(classes=classes, loss=loss, device=device)

@@ -4,8 +4,14 @@ from trainyard.data.manifest import Manifest
 from trainyard.errors import DataError
 from trainyard.spec.hints import close, listing
 from trainyard.spec.job import Job
+from trainyard.spec.model import Svm
 from trainyard.spec.sampling import Weighted
-from trainyard.spec.tasks import TASKS
+from trainyard.spec.section import dotted
+from trainyard.spec.tasks import TASKS, class_of
+
+MOST_SVM_ROWS = 20_000
+"""The time of fitting an SVM grows with the square of its rows, or faster: so many take minutes a trial, more take
+hours."""
 
 _SPOKEN = {"label": "labels", "mask": "masks", "boxes": "boxes"}
 
@@ -28,6 +34,79 @@ def require_fit(job: Job, manifest: Manifest) -> None:
             )
     sampling = job.training.sampling
     for name in sampling.weights if isinstance(sampling, Weighted) else ():
-        if name not in manifest.classes:
-            hint = close(name, manifest.classes) or f" It has {listing(manifest.classes, last='and')}."
-            raise DataError(f"{job.data.path} has no class {name}, which training.sampling.weights names.{hint}")
+        _require_class(job, manifest, name, "training.sampling.weights")
+    _require_steps(job, manifest)
+    _require_head(job, manifest)
+    _require_channels(job, manifest)
+    if isinstance(job.model, Svm):
+        _require_fittable(job, job.model, manifest)
+    if job.decision:
+        _require_rows(job, manifest, job.decision.positive, "decision.positive")
+    for path, metric in job.watched:
+        if measured := class_of(job.task, metric):
+            _require_rows(job, manifest, measured, dotted((*path, "metric")))
+
+
+def _require_class(job: Job, manifest: Manifest, name: str, setting: str) -> None:
+    if name not in manifest.classes:
+        hint = close(name, manifest.classes) or f" It has {listing(manifest.classes, last='and')}."
+        raise DataError(f"{job.data.path} has no class {name}, which {setting} names.{hint}")
+
+
+def _require_rows(job: Job, manifest: Manifest, name: str, setting: str) -> None:
+    """A class that is measured by itself must be there, and occur in what is evaluated."""
+    _require_class(job, manifest, name, setting)
+    split = job.data.evaluate_split
+    if not manifest.splits[split].class_images[manifest.classes.index(name)]:
+        raise DataError(
+            f"split {split} of {job.data.path} has no image of class {name}, which {setting} names: there's nothing to "
+            "measure. Choose another data.evaluate_split, or another class."
+        )
+
+
+def _require_steps(job: Job, manifest: Manifest) -> None:
+    steps = job.training.steps_per_epoch
+    if steps is not None:
+        # Imported here: it brings numpy along.
+        from trainyard.data.rows import require_within_pass, steps_per_pass
+
+        training, rows = job.training, manifest.splits[job.data.train_split].rows
+        whole = steps_per_pass(rows=rows, batch_size=training.batch_size, last_batch=training.last_batch)
+        require_within_pass(steps, whole)
+
+
+def _require_head(job: Job, manifest: Manifest) -> None:
+    """A single logit tells two classes apart, and no more."""
+    classes = len(manifest.classes)
+    if job.loss and job.loss.binary and classes != 2:
+        raise DataError(
+            f"loss.binary_cross_entropy is for two classes, {job.data.path} has {classes}. Take loss.cross_entropy, "
+            "with class_weights if some are rare."
+        )
+
+
+def _require_channels(job: Job, manifest: Manifest) -> None:
+    """Nets that were made for colours take nothing else."""
+    takes, there = job.model.image_channels, job.data.channels or manifest.image.channels
+    if takes is not None and there != takes:
+        got = f"data.channels is {there}" if job.data.channels else f"{job.data.path} has {there}"
+        raise DataError(f"model {job.model.name} takes images of {takes} channels, {got}. Set data.channels: {takes}.")
+
+
+def _require_fittable(job: Job, model: Svm, manifest: Manifest) -> None:
+    """Some rows, of two classes, and not so many that a fit takes hours unless the job says that it may."""
+    train, evaluate = job.data.train_split, job.data.evaluate_split
+    rows, counts = manifest.splits[train].rows, manifest.splits[train].class_images
+    if sum(count > 0 for count in counts) < 2:
+        raise DataError(
+            f"split {train} of {job.data.path} has images of fewer than two classes, and model {model.name} tells "
+            "classes apart. Choose another data.train_split."
+        )
+    if manifest.splits[evaluate].rows == 0:
+        raise DataError("the split to evaluate on has no rows. Choose another data.evaluate_split.")
+    if rows > MOST_SVM_ROWS and model.max_rows is None:
+        raise DataError(
+            f"model {model.name} would be fitted to {rows:,} rows of {job.data.path}: its time grows with "
+            f"their square or faster, and beyond {MOST_SVM_ROWS:,} it takes hours. Set model.max_rows={MOST_SVM_ROWS} "
+            f"to fit to so many of them, or model.max_rows={rows} if you mean it."
+        )

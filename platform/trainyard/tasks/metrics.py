@@ -1,66 +1,15 @@
-"""Metrics by torchmetrics, whose import is kept cheap."""
+"""Mean average precision by torchmetrics, whose import is kept cheap."""
 
 import re
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
 
 COSTLY = ("matplotlib", "scipy", "torchvision")
 """What `import torchmetrics` imports wherever it is installed, whether or not it is needed."""
-
-
-class SummedMetrics:
-    """A collection of torchmetrics whose states are sums over rows, metrics of one compute group sharing theirs."""
-
-    def __init__(self, metrics: "MetricCollection") -> None:
-        self._metrics = metrics
-
-    def reset(self) -> None:
-        self._metrics.reset()
-
-    def update(self, output: Tensor, target: Tensor) -> None:
-        self._metrics.update(output, target)
-
-    def sums(self) -> list[Tensor]:
-        """The states, to be changed in place when those of several workers are added up."""
-        metrics = dict(self._metrics.items(keep_base=True, copy_state=False))
-        leaders = [metrics[group[0]] for group in self._metrics.compute_groups.values()]
-        return [state for leader in leaders for state in leader.metric_state.values() if isinstance(state, Tensor)]
-
-    def compute(self) -> dict[str, float]:
-        with warnings.catch_warnings():
-            # A worker without rows of its own has got its sums from the others, and torchmetrics misses the update.
-            warnings.filterwarnings("ignore", message="The ``compute`` method", category=UserWarning)
-            return {name: float(value) for name, value in self._metrics.compute().items()}
-
-
-def multiclass_metrics(classes: int, *, top_k: int, device: torch.device) -> SummedMetrics:
-    """Of logits (N, K) and labels (N,): accuracy, macro f1, precision, recall, and top<k>_accuracy if K > top_k."""
-    with _costly_packages_hidden():
-        import torchmetrics
-        import torchmetrics.classification as metrics
-    # Checking arguments would wait for the GPU in each update; sync_on_compute would gather every metric by itself.
-    quick: dict[str, Any] = {"validate_args": False, "sync_on_compute": False}
-    chosen: dict[str, Any] = {
-        "accuracy": metrics.MulticlassAccuracy(classes, average="micro", **quick),
-        "f1": metrics.MulticlassF1Score(classes, average="macro", **quick),
-        "precision": metrics.MulticlassPrecision(classes, average="macro", **quick),
-        "recall": metrics.MulticlassRecall(classes, average="macro", **quick),
-    }
-    groups = [["accuracy"], ["f1", "precision", "recall"]]
-    if classes > top_k:
-        name = f"top{top_k}_accuracy"
-        chosen[name] = metrics.MulticlassAccuracy(classes, average="micro", top_k=top_k, **quick)
-        groups.append([name])
-    return SummedMetrics(torchmetrics.MetricCollection(chosen, compute_groups=groups).to(device))
 
 
 def mean_average_precision(

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from trainyard.data.augment import EpochDraws
 from trainyard.data.manifest import VOID
-from trainyard.errors import TrialError
 from trainyard.losses.mix import LossMix
 from trainyard.losses.terms import IGNORED
 from trainyard.spec.loss import Loss
 from trainyard.spec.tasks import TASKS
+from trainyard.tasks.logits import require_logits
 from trainyard.tasks.task import Batch, Meter
 
 
@@ -34,17 +34,12 @@ class SemanticSegmentation:
 
     def check_output(self, output: object, batch: Batch) -> None:
         images, _, height, width = batch["image"].shape
-        expected = (images, self.outputs, height, width)
-        if not isinstance(output, Tensor):
-            raise TrialError(
-                f"the model returned {type(output).__name__} for a batch of {images} images; semantic_segmentation "
-                f"needs a tensor of logits of shape {expected}."
-            )
-        if tuple(output.shape) != expected or not output.is_floating_point():
-            raise TrialError(
-                f"the model returned shape {tuple(output.shape)} ({output.dtype}) for a batch of {images} images of "
-                f"{height}x{width}; semantic_segmentation with {self.outputs} classes needs logits of shape {expected}."
-            )
+        require_logits(
+            output,
+            (images, self.outputs, height, width),
+            images=f"{images} images of {height}x{width}",
+            wanted=f"semantic_segmentation with {self.outputs} classes",
+        )
 
     def augment(self, batch: Batch, draws: EpochDraws, step: int) -> Batch:
         return draws.apply(batch, step)

@@ -82,14 +82,13 @@ def read_sweep(uri: str, name: str) -> Comparison:
 
     Raises UsageError when nobody answers at the URI, or naming the sweeps there are when there is none of this name.
     """
-    with _reading(uri) as client:
+    with reading(uri) as client:
         sweeps = _sweeps(client)
         named = [run for run in sweeps if run.data.tags["trainyard.sweep"] == name]
         if not named:
             raise UsageError(_unknown(name, _names(sweeps), uri))
         tags = named[-1].data.tags
-        condition = f"tags.`trainyard.sweep_id` = '{tags['trainyard.sweep_id']}' AND tags.`trainyard.kind` = 'trial'"
-        runs = search_runs(client, [named[-1].info.experiment_id], condition)
+        runs = trial_runs(client, named[-1].info.experiment_id, tags["trainyard.sweep_id"])
     objectives = tuple((metric, mode) for metric, mode in value_of(tags.get("trainyard.objectives", "[]")))
     varied = _varied(runs)
     return Comparison(
@@ -105,7 +104,7 @@ def read_sweep(uri: str, name: str) -> Comparison:
 
 def sweep_names(uri: str) -> list[str]:
     """The names of all sweeps, the newest first. Raises UsageError when nobody answers at the URI."""
-    with _reading(uri) as client:
+    with reading(uri) as client:
         return _names(_sweeps(client))
 
 
@@ -138,8 +137,12 @@ def ranked(rows: Sequence[Row], objectives: Sequence[tuple[str, str]]) -> tuple[
 
 
 def pareto_front(costs: Sequence[Sequence[float]]) -> list[bool]:
-    """Of each point, whether no other is at most as high in all costs and lower in one; never of one with infinity."""
-    flags = [all(map(math.isfinite, point)) for point in costs]
+    """Of each point, whether no other is at most as high in all costs and lower in one.
+
+    Infinity, as of a target that was not reached, is the highest cost; a point whose first cost is infinite is never on
+    the front, as its trial has no best epoch.
+    """
+    flags = [math.isfinite(point[0]) for point in costs]
     order = sorted((index for index, flag in enumerate(flags) if flag), key=lambda index: tuple(costs[index]))
     front: list[int] = []
     for index in order:  # whatever dominates a point comes before it, and so does something on the front that does
@@ -165,7 +168,7 @@ def _cost(value: float | None, mode: str) -> float:
 
 
 @contextmanager
-def _reading(uri: str) -> Iterator[Any]:
+def reading(uri: str) -> Iterator[Any]:
     """A client; whatever goes wrong with it is a UsageError."""
     path = sqlite_path(uri)
     if path and not path.exists():
@@ -175,6 +178,12 @@ def _reading(uri: str) -> Iterator[Any]:
         yield open_client(uri)
     except (Unreachable, Refused) as error:
         raise UsageError(f"The records at {masked(uri)} cannot be read: {error}.") from error
+
+
+def trial_runs(client: Any, experiment_id: str, sweep_id: str) -> list[Any]:
+    """The runs of a sweep's trials, the oldest first."""
+    condition = f"tags.`trainyard.sweep_id` = '{sweep_id}' AND tags.`trainyard.kind` = 'trial'"
+    return search_runs(client, [experiment_id], condition)
 
 
 def _sweeps(client: Any) -> list[Any]:

@@ -81,6 +81,25 @@ class TrialNote:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialFinding:
+    """Something is wrong with a trial's training: its gradients vanish, a layer is dead, ... It goes on.
+
+    finding: in a word; each comes at most once a trial. layer: its path in the model; empty where it is no one layer's.
+    """
+
+    kind: ClassVar[str] = "trial_finding"
+    trial: int
+    finding: str
+    layer: str
+    reason: str
+
+    def __str__(self) -> str:
+        """`vanishing in layer 0: its gradient's norm is ...`."""
+        where = f" in layer {self.layer}" if self.layer else ""
+        return f"{self.finding}{where}: {' '.join(self.reason.split())}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Best:
     """The best value of an objective in a trial, and the epoch it was reached in."""
 
@@ -91,7 +110,7 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEnded:
-    """A trial is over. best: one for every objective; none where no epoch was finished."""
+    """A trial is over. best: one for every objective that it has; none where no epoch was finished."""
 
     kind: ClassVar[str] = "trial_ended"
     trial: int
@@ -115,10 +134,11 @@ class SweepEnded:
     time: float = field(default_factory=time.time)
 
 
-Event = SweepStarted | TrialStarted | TrialEpoch | TrialNote | TrialEnded | SweepEnded
+Event = SweepStarted | TrialStarted | TrialEpoch | TrialNote | TrialFinding | TrialEnded | SweepEnded
 
 _KINDS: dict[str, type[Event]] = {
-    event.kind: event for event in (SweepStarted, TrialStarted, TrialEpoch, TrialNote, TrialEnded, SweepEnded)
+    event.kind: event
+    for event in (SweepStarted, TrialStarted, TrialEpoch, TrialNote, TrialFinding, TrialEnded, SweepEnded)
 }
 
 

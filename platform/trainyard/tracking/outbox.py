@@ -15,6 +15,7 @@ from trainyard.tracking.events import (
     SweepStarted,
     TrialEnded,
     TrialEpoch,
+    TrialFinding,
     TrialNote,
     TrialStarted,
 )
@@ -109,7 +110,10 @@ class Outbox:
             case TrialEpoch():
                 self._epoch(event, now)
             case TrialNote():
-                self._note(event, now)
+                self._note(event.trial, event.tags, now)
+            case TrialFinding():
+                where = f"layer {event.layer}: " if event.layer else ""
+                self._note(event.trial, {f"health/{event.finding}": f"{where}{event.reason}"}, now)
             case TrialEnded():
                 self._end_trial(event, now)
             case SweepEnded():
@@ -180,9 +184,9 @@ class Outbox:
         letter.numbers += [Number(name, value, event.epoch, event.time) for name, value in event.metrics.items()]
         self._open_up(letter)
 
-    def _note(self, event: TrialNote, now: float) -> None:
-        letter = self._letter(self._key(event.trial), now)
-        letter.tags |= {name: text(value, TAG_LENGTH) for name, value in event.tags.items()}
+    def _note(self, trial: int, tags: Mapping[str, Any], now: float) -> None:
+        letter = self._letter(self._key(trial), now)
+        letter.tags |= {name: text(value, TAG_LENGTH) for name, value in tags.items()}
         letter.noted_late |= letter.key not in self._open
 
     def _end_trial(self, event: TrialEnded, now: float) -> None:

@@ -1,9 +1,6 @@
 """States as files and as bytes. They are data: tensors and plain values, never a pickle that could run code."""
 
-import hashlib
-import io
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,32 +8,9 @@ from typing import Any
 import torch
 
 from trainyard.errors import RunError
+from trainyard.models.states import from_bytes, to_bytes
 
-MAGIC = b"trainyard state 1\n"
-"""How a state's bytes begin; the SHA-256 of the rest follows, then what torch.save writes."""
-
-_DIGEST_SIZE = hashlib.sha256().digest_size
-
-
-def to_bytes(state: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getvalue()
-    return MAGIC + hashlib.sha256(content).digest() + content
-
-
-def from_bytes(data: bytes, source: str = "the state of a trial") -> dict[str, Any]:
-    """The state, its tensors on the CPU. RunError naming `source` if a byte of it is missing or changed."""
-    start = len(MAGIC) + _DIGEST_SIZE
-    digest, content = data[len(MAGIC) : start], data[start:]
-    if not data.startswith(MAGIC) or hashlib.sha256(content).digest() != digest:
-        raise RunError(f"{source} is damaged: it isn't what was written. Go on from an older checkpoint.")
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise RunError(f"{source} can't be read: {error}.") from error
-    assert isinstance(state, dict)
-    return state
+__all__ = ["copied_to_cpu", "from_bytes", "load_state", "save_state", "to_bytes"]
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

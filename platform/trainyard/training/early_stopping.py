@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Self
 
 from trainyard.spec.job import Job
-from trainyard.spec.tasks import TASKS, Mode
+from trainyard.spec.tasks import Mode, metric_mode
 from trainyard.spec.training import EarlyStopping as Settings
 
 
@@ -21,7 +21,11 @@ class EarlyStopping:
     def of(cls, job: Job) -> Self | None:
         """As the job asks for; None if it doesn't."""
         settings = job.training.early_stopping
-        return None if settings is None else cls(settings, TASKS[job.task].metrics[settings.metric])
+        if settings is None:
+            return None
+        mode = metric_mode(job.task, settings.metric)
+        assert mode is not None, "a job names metrics of its task"
+        return cls(settings, mode)
 
     def observe(self, metrics: Mapping[str, float]) -> None:
         value = metrics[self._settings.metric]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from trainyard.errors import RunError
 from trainyard.spec.job import Job
 from trainyard.tasks.task import Batch, Output, Task
+from trainyard.training.gradients.measuring import LayerNorms
 from trainyard.training.member import Member
 from trainyard.training.model import memory_format
 from trainyard.training.optimizers import (
@@ -29,6 +30,7 @@ class Learner:
     def __init__(self, job: Job, task: Task, model: nn.Module, *, member: Member, steps_per_epoch: int) -> None:
         self.model = model
         self.schedule = job.schedule
+        assert job.optimizer is not None, "a model that is trained step by step has an optimizer"
         self.optimizer = build_optimizer(job.optimizer, model.parameters())
         self.precision = Precision(job.training.precision, member.torch_device)
         self.clip_grad_norm = job.training.clip_grad_norm
@@ -37,6 +39,13 @@ class Learner:
         self._replicas = Replicas(model, member)
         self._memory_format = memory_format(job)
         self._length = {"steps_per_epoch": steps_per_epoch, "epochs": job.training.epochs}
+        watched = job.training.gradients
+        self.norms = (
+            LayerNorms(model, every_steps=watched.every_steps, steps_per_epoch=steps_per_epoch)
+            if watched.monitor
+            else None
+        )
+        """Of the model's layers, as far as they are watched."""
 
     def train(self) -> None:
         """Before the steps of an epoch."""
@@ -44,17 +53,24 @@ class Learner:
 
     def step(self, batch: Batch, step: int) -> tuple[Output, dict[str, Tensor]]:
         """Learn from a batch; the model's answer and the terms of the loss, detached. Steps count over all epochs."""
-        set_rate(self.optimizer, schedule_factor(self.schedule, step=step, **self._length))
+        factor = schedule_factor(self.schedule, step=step, **self._length)
+        set_rate(self.optimizer, factor)
         self.optimizer.zero_grad()
         with self.precision.forward_pass():
             output = self._replicas.forward(*self._inputs(batch))
         loss, terms = self._task.losses(output, batch)
         self.precision.backward(loss)
         self._replicas.average_gradients()
-        if self.clip_grad_norm is not None:
+        norms = self.norms if self.norms is not None and self.norms.due(step) else None
+        if norms is not None or self.clip_grad_norm is not None:
             self.precision.unscale(self.optimizer)
+        if norms is not None:
+            norms.before_update(step, factor)
+        if self.clip_grad_norm is not None:
             clip_gradients(self.model.parameters(), self.clip_grad_norm)
         self.precision.step(self.optimizer)
+        if norms is not None:
+            norms.after_update()
         return _detached(output), terms
 
     def evaluate(self) -> None:

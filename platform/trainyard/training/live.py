@@ -22,6 +22,7 @@ def live_values(*, learner: Learner, task: Task, training: TrainingSplit) -> dic
             "precision": learner.precision.name,
             "sampling": plain(training.sampling),
             "last_batch": training.last_batch,
+            "steps_per_epoch": training.most_steps,
         },
     }
     values = {**flatten(sections), **task.loss.live_values()}

@@ -24,7 +24,8 @@ def seeded_model(job: Job, task: Task, batch: Batch, *, member: Member, director
     device = member.torch_device
     with trial_errors(f"model {job.model.name}"), seeded(derived_seed(job.training.seed, Stream.MODEL), device):
         channels, height, width = batch["image"].shape[1:]
-        model = build_model(job.model, (channels, height, width), task.outputs, directory)
+        settings = job.model.located(job.working_directory)
+        model = build_model(settings, (channels, height, width), task.outputs, directory)
         model.to(device).to(memory_format=memory_format(job))
         _try_out(model, task, batch, Precision(job.training.precision, device))
     return model

@@ -21,6 +21,11 @@ class Precision:
         self._dtype = DTYPES.get(name)
         self._scaler = torch.amp.GradScaler(device.type) if name == "float16" and device.type == "cuda" else None
 
+    @property
+    def skips(self) -> bool:
+        """Whether steps with infinite gradients are left out."""
+        return self._scaler is not None
+
     def forward_pass(self) -> AbstractContextManager[None]:
         if self._dtype is None:
             return nullcontext()

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 
 from trainyard.data.augment import Augmenter, Share
-from trainyard.data.rows import EpochOrder, steps_per_epoch
+from trainyard.data.rows import EpochOrder
 from trainyard.data.sampling import row_weights
 from trainyard.data.split import Split
 from trainyard.errors import DataError
@@ -32,9 +32,9 @@ class TrainingSplit:
         self.last_batch = job.training.last_batch
         drawn_alike = isinstance(self.sampling, Shuffled)
         self._weights = None if drawn_alike else row_weights(self.sampling, split.classes(), classes)
-        self.steps = steps_per_epoch(
-            rows=split.rows, batch_size=job.training.batch_size, last_batch=job.training.last_batch
-        )
+        self.most_steps = job.training.steps_per_epoch
+        self.steps = self._order(epoch=1).steps(split.rows)
+        """Of an epoch."""
 
     def few(self) -> Batch:
         """A batch of two rows as they are, to try a model on."""
@@ -42,21 +42,24 @@ class TrainingSplit:
 
     def batches(self, epoch: int) -> Generator[Batch, None, None]:
         """One for each step. Epochs count from 1."""
-        training, rank, workers = self._training, self._member.rank, self._member.workers
-        order = EpochOrder(
-            epoch=epoch,
-            seed=training.seed,
-            batch_size=training.batch_size,
-            last_batch=self.last_batch,
-            weights=self._weights,
-            rank=rank,
-            workers=workers,
-        )
-        share = Share(steps=self.steps, batch_size=training.batch_size, rank=rank, workers=workers)
+        order = self._order(epoch)
+        share = Share(steps=self.steps, batch_size=order.batch_size, rank=order.rank, workers=order.workers)
         height, width = self._image_size
         draws = self.augmenter.draw(epoch, share, height=height, width=width, device=self._member.torch_device)
         for step, batch in enumerate(self._feed.training(order)):
             yield self._task.augment(batch, draws, step)
+
+    def _order(self, epoch: int) -> EpochOrder:
+        return EpochOrder(
+            epoch=epoch,
+            seed=self._training.seed,
+            batch_size=self._training.batch_size,
+            last_batch=self.last_batch,
+            most_steps=self.most_steps,
+            weights=self._weights,
+            rank=self._member.rank,
+            workers=self._member.workers,
+        )
 
 
 class EvaluationSplit:

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from trainyard.data.split import TrialData
-from trainyard.errors import Diverged
 from trainyard.spec.job import Job
 from trainyard.tasks.build import build_task
 from trainyard.training.checkpoint import copied_to_cpu
 from trainyard.training.early_stopping import EarlyStopping
 from trainyard.training.failures import trial_errors
+from trainyard.training.gradients.health import Finding
+from trainyard.training.gradients.watch import Watch
 from trainyard.training.learner import Learner
 from trainyard.training.live import live_values
 from trainyard.training.member import Member
@@ -24,14 +25,9 @@ from trainyard.training.optimizers import rate
 from trainyard.training.scores import Scores
 from trainyard.training.seeds import Stream, derived_seed, seeded
 from trainyard.training.splits import EvaluationSplit, TrainingSplit
+from trainyard.training.target import StepsToTarget
 
 __all__ = ["ALONE", "Member", "Trial"]
-
-STEPS_BETWEEN_CHECKS = 50
-"""Reading the loss waits for the GPU, so whether it has diverged is looked for every so many steps."""
-
-LARGEST_LOSS = 1e12
-"""Beyond it a loss is as good as infinite, though float32 still holds it: Adam with lr=1e9 gets to 1e30 and stays."""
 
 ALONE = Member()
 
@@ -56,9 +52,17 @@ class Trial:
         model = seeded_model(job, self._task, self._training.few(), member=member, directory=directory)
         self._learner = Learner(job, self._task, model, member=member, steps_per_epoch=self._training.steps)
 
+        self._watch = Watch(
+            job.training.gradients,
+            self._learner.norms,
+            steps_per_epoch=self._training.steps,
+            skips=self._learner.precision.skips,
+        )
+
         self._training_scores = Scores("train", self._task.loss.active_weights, self._task.training_meter(), member)
         self._evaluation_scores: Scores | None = None
         self._early_stopping = EarlyStopping.of(job)
+        self._steps_to_target = StepsToTarget(job, steps_per_epoch=self._training.steps)
         self.history: list[dict[str, float]] = []
         """The metrics of every finished epoch."""
 
@@ -77,14 +81,20 @@ class Trial:
     def stopped_early(self) -> bool:
         return self._early_stopping is not None and self._early_stopping.reason is not None
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found to be wrong with the gradients so far, the earliest first."""
+        return self._watch.findings
+
     def epoch(self) -> dict[str, float]:
-        """Train an epoch, evaluate, and return the metrics. Diverged if a loss is NaN, infinite or as good as that."""
+        """Train an epoch, evaluate, and return the metrics. Diverged if its numbers have no use, or no bounds."""
         epoch = self.finished_epochs + 1
         started = time.perf_counter()
         metrics = self._train(epoch)
         trained = time.perf_counter()
         metrics |= self.evaluate()
-        _require_sane(metrics["val/loss"], f"in the evaluation after epoch {epoch}")
+        self._watch.require_sane(metrics["val/loss"], f"in the evaluation after epoch {epoch}")
+        metrics |= self._steps_to_target.of(metrics, self.history)
         metrics["optimizer/lr"] = rate(self._learner.optimizer)
         metrics["seconds/train"] = trained - started
         metrics["seconds/evaluate"] = time.perf_counter() - trained
@@ -94,19 +104,20 @@ class Trial:
         return dict(metrics)
 
     def _train(self, epoch: int) -> dict[str, float]:
-        learner, scores, steps = self._learner, self._training_scores, self._training.steps
+        learner, scores, watch, steps = self._learner, self._training_scores, self._watch, self._training.steps
         seed = derived_seed(self._job.training.seed, Stream.STEPS, epoch, self._member.rank)
         with self._under_way(f"epoch {epoch}", seed):
             learner.train()
             scores.reset()
+            watch.start(epoch)
             with closing(self._training.batches(epoch)) as batches:
                 for step, batch in enumerate(batches, start=1):
                     output, terms = learner.step(batch, steps * (epoch - 1) + step - 1)
                     scores.add(output, batch, terms)
-                    if step % STEPS_BETWEEN_CHECKS == 0 or step == steps:
-                        _require_sane(scores.loss(), f"by step {step} of {steps} of epoch {epoch}")
+                    if watch.due(step):
+                        watch.check(scores.loss(), step)
             learner.evaluate()
-            return scores.compute()
+            return scores.compute() | watch.metrics()
 
     def evaluate(self) -> dict[str, float]:
         """The metrics of the evaluation split, every row counted once over all workers."""
@@ -139,14 +150,17 @@ class Trial:
         return {
             "history": [dict(metrics) for metrics in self.history],
             "learner": copied_to_cpu(self._learner.state()),
+            "watch": self._watch.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on where the state was taken, with this trial's own settings. RunError if the model differs."""
-        self.adopt_state(state)
-        self.history = [dict(metrics) for metrics in state["history"]]
-        if self._early_stopping:
-            self._early_stopping.restart(self.history)
+        """Go on where the state was taken, with the own settings. RunError if the model differs, or it lacks a part."""
+        with trial_errors(f"model {self._job.model.name}, going on from a state"):
+            self.adopt_state(state)
+            self.history = [dict(metrics) for metrics in state["history"]]
+            self._watch.load_state(state["watch"])
+            if self._early_stopping:
+                self._early_stopping.restart(self.history)
 
     def adopt_state(self, state: Mapping[str, Any]) -> None:
         """Take over what another trial has learnt (population based training), and keep the own epochs and settings."""
@@ -162,8 +176,3 @@ class Trial:
         if self._member.torch_device.type == "cuda":
             gc.collect()
             torch.cuda.empty_cache()
-
-
-def _require_sane(loss: float, when: str) -> None:
-    if not abs(loss) <= LARGEST_LOSS:  # also false for NaN
-        raise Diverged(f"the loss is {loss:.4g} {when}")

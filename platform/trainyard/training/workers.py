@@ -1,6 +1,6 @@
 """What the workers of a trial do together. Every worker calls the same functions in the same order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.distributed as dist
@@ -72,9 +72,19 @@ class Replicas:
             add_up(gradients, self._member, factor=1 / self._member.workers)
 
     def average_buffers(self) -> None:
-        """Before the model is evaluated or saved: running statistics are each worker's own until then."""
-        buffers = [buffer for buffer in self._model.buffers() if buffer.is_floating_point()]
-        add_up(buffers, self._member, factor=1 / self._member.workers)
+        """After the steps of an epoch, before `eval()`: running statistics are each worker's own until then.
+
+        Of modules in evaluation mode nothing has changed, and what no state holds is constant: they stay to the bit, as
+        a mean of equal numbers is not quite that number with 3 workers.
+        """
+        add_up(list(self._running_statistics()), self._member, factor=1 / self._member.workers)
+
+    def _running_statistics(self) -> Iterator[Tensor]:
+        saved = self._model.state_dict().keys()
+        for path, module in self._model.named_modules():
+            for name, buffer in module.named_buffers(path, recurse=False):
+                if module.training and name in saved and buffer.is_floating_point():
+                    yield buffer
 
     def _copy_from_first(self) -> None:
         with torch.no_grad():

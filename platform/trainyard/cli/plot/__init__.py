@@ -1,0 +1,1 @@
+"""The curves of a sweep as one picture, for the screen and for print."""

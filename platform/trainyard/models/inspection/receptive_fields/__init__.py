@@ -1,0 +1,1 @@
+"""Receptive fields, followed through whatever a model does with its images."""

@@ -1,0 +1,65 @@
+"""The rules of models that are fitted at once: what makes steps of gradients is no setting of theirs."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from trainyard.spec.augmentations import Augmentations
+from trainyard.spec.schedule import Constant
+from trainyard.spec.section import Flaw, Path
+
+if TYPE_CHECKING:
+    from trainyard.spec.job import Job
+
+_EXAMPLES = {"loss": "{cross_entropy: {weight: 1.0}}", "optimizer": "{name: adamw, lr: 0.001}"}
+"""Of the sections that a model has to have unless it is fitted at once."""
+
+_OF_ANY_MODEL = ("epochs", "batch_size", "seed", "checkpoint_seconds")
+"""Settings of `training` that say something of a model that is fitted at once, too."""
+
+UNSEARCHED = {
+    "training.batch_size": "it is the images that go through the extractor at a time",
+    "training.checkpoint_seconds": "a fit is kept when it is done",
+    "training.seed": "features are extracted once for all trials, with the weights that the job's seed draws",
+}
+"""What a space can't vary of a model that is fitted at once, though its job has it, and why."""
+
+
+def fitting_flaws(job: "Job") -> Iterator[Flaw]:
+    """What is missing for a model that is trained step by step, and what is too much for one that is fitted at once."""
+    yield from _too_much(job) if job.model.fitted else _missing(job)
+
+
+def _missing(job: "Job") -> Iterator[Flaw]:
+    for name, example in _EXAMPLES.items():
+        if getattr(job, name) is None:
+            yield Flaw((name,), f"{name} is missing. Add it, such as {name}: {example}.", (("model", "name"),))
+
+
+def _too_much(job: "Job") -> Iterator[Flaw]:
+    model = job.model.name
+    for path, reason in _unfit(job):
+        message = f"{'.'.join(map(str, path))} doesn't fit the model {model}, {reason}. Remove it."
+        yield Flaw(path, message, (("model", "name"),))
+    if job.training.epochs != 1:
+        rule = f"training.epochs must be 1 for the model {model}, which is fitted at once"
+        yield Flaw(("training", "epochs"), f"{rule}, got {job.training.epochs}.", (("model", "name"),))
+    if job.resources.workers != 1:
+        rule = f"resources.workers must be 1 for the model {model}, which is fitted as a whole"
+        message = f"{rule}, got {job.resources.workers}. A sweep fits as many trials at a time as the cluster holds."
+        yield Flaw(("resources", "workers"), message, (("model", "name"),))
+
+
+def _unfit(job: "Job") -> Iterator[tuple[Path, str]]:
+    """Settings that a model that is fitted at once has no use for, by their path, and why."""
+    fitted = "which is fitted at once and not step by step"
+    for name in _EXAMPLES:
+        if getattr(job, name) is not None:
+            yield (name,), fitted
+    if job.schedule != Constant(name="constant"):
+        yield ("schedule",), fitted
+    if job.augmentations != Augmentations():
+        yield ("augmentations",), "whose features are extracted once, from the images as they are"
+    training = job.training
+    for name, field in type(training).model_fields.items():
+        if name not in _OF_ANY_MODEL and getattr(training, name) != field.default:
+            yield ("training", name), fitted

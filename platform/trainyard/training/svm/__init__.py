@@ -1,0 +1,1 @@
+"""Trials of a support vector machine on the features of a frozen network."""
