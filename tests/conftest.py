@@ -13,6 +13,14 @@ from trainyard.spec.space import Space
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes, one runs all tests that need a cluster, on the Ray that they share; and each other file is
+    run by one."""
+    for item in items:
+        needs_ray = item.get_closest_marker("cluster") or "ray_nodes" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else str(item.path)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The disk cache of whoever runs the tests is left alone."""
