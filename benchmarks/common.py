@@ -106,11 +106,12 @@ def run_side(name: str, folder: Path, *, timeout: float = 1800.0, **options: Any
     """Run `sides/<name>.py` in a process of its own, in which no other side has left imports or a Ray.
 
     options: its arguments, `recipe_trials=3` as `--recipe-trials 3`. Returns what it wrote to `<folder>/result.json`.
+    It imports what lies beside it and beside this file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     flags = [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     command = [sys.executable, str(SIDES / f"{name}.py"), "--folder", str(folder), *flags]
-    run_command(command, folder / "log.txt", timeout=timeout)
+    run_command(command, folder / "log.txt", timeout=timeout, env={"PYTHONPATH": str(SIDES.parent)})
     return dict(json.loads((folder / "result.json").read_text()))
 
 

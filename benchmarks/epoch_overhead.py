@@ -14,23 +14,21 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
+from random_data import CLASSES, random_data
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassPrecision, MulticlassRecall
 
-from trainyard.data.manifest import FileFacts, ImageFacts, Manifest, SplitFacts
 from trainyard.data.rows import EpochOrder, training_rows
-from trainyard.data.split import MemorySplit, Split, TrialData
+from trainyard.data.split import Split, TrialData
 from trainyard.models.cnn import Cnn
 from trainyard.spec.job import Job
 from trainyard.training.seeds import Stream, derived_seed
 from trainyard.training.splits import EVALUATION_FACTOR
 from trainyard.training.trial import Trial
 
-CLASSES = 10
 GOAL = 1.03
 
 
@@ -60,38 +58,7 @@ class Case:
         )
 
     def data(self) -> TrialData:
-        random = np.random.default_rng(0)
-
-        def split(rows: int) -> dict[str, np.ndarray]:
-            images = random.integers(0, 256, (rows, *self.image), dtype=np.uint8)
-            return {"image": images, "label": np.arange(rows) % CLASSES}
-
-        train, evaluate = split(self.rows), split(self.evaluate_rows)
-        channels, *size = self.image
-        manifest = Manifest(
-            source="random",
-            annotation="label",
-            classes=tuple("0123456789"),
-            image=ImageFacts(channels=channels, encoding="raw", smallest=size, largest=size),
-            splits={"train": _facts(train), "val": _facts(evaluate)},
-            fingerprint="",
-        )
-        return TrialData(manifest=manifest, train=MemorySplit.of(train), evaluate=MemorySplit.of(evaluate))
-
-
-def _facts(columns: dict[str, np.ndarray]) -> SplitFacts:
-    rows = len(columns["label"])
-    counts = tuple(np.bincount(columns["label"], minlength=CLASSES).tolist())
-    channels = columns["image"].shape[1]
-    return SplitFacts(
-        rows=rows,
-        files=(FileFacts(name="random.parquet", rows=rows),),
-        class_images=counts,
-        class_totals=counts,
-        pixel_mean=(0.5,) * channels,
-        pixel_std=(0.3,) * channels,
-        fingerprint="",
-    )
+        return random_data(self.image, train=self.rows, evaluate=self.evaluate_rows)
 
 
 CASES = (

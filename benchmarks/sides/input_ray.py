@@ -3,18 +3,16 @@
 Without a shuffle, in its favour.
 """
 
-import argparse
-import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import ray
 import torch
 from input_torch import transform
-from pictures import BATCH_SIZE, epochs, on_one_core, pictures, rate
+from pictures import BATCH_SIZE, epochs, measure, pictures
 from torchvision import tv_tensors
 
 
@@ -51,19 +49,13 @@ def batches(case: str) -> Iterator[int]:
             yield len(batch["image"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--case", choices=["small", "large"], required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    options = parser.parse_args()
-    on_one_core()
+@contextmanager
+def quiet_ray() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    result = rate(batches(options.case), options.seconds)
-    (options.folder / "result.json").write_text(json.dumps(result))
+    yield
     ray.shutdown()
 
 
 if __name__ == "__main__":
-    main()
+    measure(batches, within=quiet_ray())

@@ -3,15 +3,12 @@
 In the process itself: on one core a worker process would only add the cost of sending.
 """
 
-import argparse
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pictures import AMOUNT, BATCH_SIZE, DEGREES, SHIFT, ZOOM, epochs, on_one_core, pictures, rate
+from pictures import AMOUNT, BATCH_SIZE, DEGREES, SHIFT, ZOOM, epochs, measure, pictures
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
@@ -51,18 +48,6 @@ def batches(case: str) -> Iterator[int]:
             yield len(batch[0])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--case", choices=["small", "large"], required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    options = parser.parse_args()
-    on_one_core()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    result = rate(batches(options.case), options.seconds)
-    (options.folder / "result.json").write_text(json.dumps(result))
-
-
 if __name__ == "__main__":
-    main()
+    torch.manual_seed(0)
+    measure(batches)

@@ -1,8 +1,11 @@
 """Pictures in memory for the input pipelines, and the augmentations that every side applies to them."""
 
+import argparse
+import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +55,25 @@ def rate(batches: Iterable[int], seconds: float) -> dict[str, float]:
             break
     elapsed = time.perf_counter() - started
     return {"images": images - size if number == 2 else images, "seconds": elapsed, "rate": images / elapsed}
+
+
+def measure(batches: Callable[[str], Iterable[int]], *, within: AbstractContextManager[None] | None = None) -> None:
+    """What a side's file does when it is run: the rate of one case's batches on one core, with one thread of torch.
+
+    within: entered once the process is on its core, so that those which it starts are, too.
+    """
+    import torch  # here, as other sides that use this file do without
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--case", choices=list(SIZES), required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    options = parser.parse_args()
+    on_one_core()
+    torch.set_num_threads(1)
+    with within or nullcontext():
+        result = rate(batches(options.case), options.seconds)
+    (options.folder / "result.json").write_text(json.dumps(result))
 
 
 def epochs() -> Iterator[int]:
