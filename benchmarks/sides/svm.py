@@ -16,14 +16,19 @@ BATCH_SIZE = 32
 
 
 def by_trainyard(data: Path, weights: Path, side: int) -> list[dict[str, float]]:
-    """In a slot's process: the worker that a slot has, and features as Ray's tasks leave them on the disk and here."""
+    """In a slot's process: the worker that a slot has, and features as Ray's tasks leave them on the disk and here.
+
+    What it needs is imported first, as the script does.
+    """
+    import sklearn.svm  # noqa: F401
     import torch
+    import torchvision.models.feature_extraction  # noqa: F401
 
     from trainyard.data.dataset import Dataset
     from trainyard.spec.job import Job
     from trainyard.sweep.worker import Worker
+    from trainyard.training.extraction.here import read_extracted_here
     from trainyard.training.member import Member
-    from trainyard.training.svm.features import read_features_here
 
     torch.set_num_threads(1)
     job = Job.from_dict(
@@ -37,7 +42,7 @@ def by_trainyard(data: Path, weights: Path, side: int) -> list[dict[str, float]]
         }
     )
     dataset = Dataset.open(data)
-    worker = Worker(job, lambda: read_features_here(job, dataset, "cpu"), member=Member(), directory=None)
+    worker = Worker(job, lambda: read_extracted_here(job, dataset, "cpu"), member=Member(), directory=None)
     trials = []
     for C, gamma in SETTINGS:
         started = time.perf_counter()

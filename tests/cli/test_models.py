@@ -130,6 +130,34 @@ class TestLayers:
         (features,) = [line for line in answer.out.splitlines() if " features " in line]
         assert features.split()[1:6] == ["features", "Sequential", "512x7x7", "212", "32"]
 
+    def test_a_net_that_segments(self, cli: Cli) -> None:
+        answer = cli("models", "fast_scnn", "--outputs", "11", "--depth", "1")
+
+        assert answer.code == 0, answer.err
+        assert "on images of 3x360x480, 11 outputs\n" in answer.out
+        assert "parameters     1,135,835\n" in answer.out
+
+    def test_a_segmentation_model_of_torchvision(self, cli: Cli) -> None:
+        answer = cli("models", "lraspp_mobilenet_v3_large", "--depth", "1")
+
+        assert answer.code == 0, answer.err
+        assert "on images of 3x520x520, 21 outputs\n" in answer.out
+        assert "parameters     3,221,538\n" in answer.out
+        assert {"backbone", "classifier"} <= set(answer.out.split())
+
+    def test_a_promptable_model_with_its_image_encoder(self, cli: Cli) -> None:
+        answer = cli("models", "sam", "architecture=tiny", "--depth", "1")
+
+        assert answer.code == 0, answer.err
+        assert "on images of 3x128x128, 1 output\n" in answer.out
+        assert {"vision_encoder", "mask_decoder"} <= set(answer.out.split())
+
+    def test_a_promptable_model_has_one_output(self, cli: Cli) -> None:
+        answer = cli("models", "tiny", "--outputs", "3")
+
+        assert answer.code == 2
+        assert "answers with one logit for each pixel of an object, not with 3" in answer.err
+
     def test_many_layers_are_summed_up_by_part(self, cli: Cli) -> None:
         answer = cli("models", "residual_net", "depth=8")
 

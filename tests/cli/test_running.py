@@ -178,7 +178,7 @@ def test_a_sweep_whose_weights_were_exchanged_is_not_resumed(place: Path) -> Non
     with opened(resumed_sweep(None, 4, "new", RESULTS)) as parts:
         assert len(parts.past) == 1
     weights.write_bytes(b"others")
-    refused = pytest.raises(UsageError, match=r"new began with other weights of model\.features than are there now")
+    refused = pytest.raises(UsageError, match=r"new began with other weights to extract with than are there now")
     with refused, opened(resumed_sweep(None, 5, "new", RESULTS)):
         pass
     space = parts.folder.space()

@@ -4,7 +4,8 @@ import numpy as np
 from PIL import Image
 
 from trainyard.data.manifest import VOID
-from trainyard.data.sheet import CELL_SIDE, PAPER, Picture, class_colour, draw_sheet
+from trainyard.data.painting import PAPER, class_colour
+from trainyard.data.sheet import CELL_SIDE, Picture, draw_sheet
 
 CLASSES = ("road", "sky", "tree")
 

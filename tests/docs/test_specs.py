@@ -15,7 +15,7 @@ from trainyard.data.dataset import Dataset
 from trainyard.data.local import read_here
 from trainyard.errors import SpecError
 from trainyard.spec import check, json_schema, load_job, load_space
-from trainyard.spec.model import OWN_MODEL
+from trainyard.spec.models.settings import OWN_MODEL
 from trainyard.spec.scalars import write
 from trainyard.spec.tasks import TASKS
 
@@ -113,18 +113,6 @@ def test_check_prints_what_is_shown(
     assert printed.out + printed.err == output
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from more, and the tests share the machine."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("job", [job for job in JOBS if job.page == GUIDE], ids=named)
 def test_a_job_of_the_guide_trains_on_the_digits(
     job: Shown, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,8 @@ from trainyard.errors import TrialError
 from trainyard.models.build import ARCHITECTURES, build_model
 from trainyard.models.cnn import Cnn
 from trainyard.models.function import named_function
-from trainyard.spec.model import MODELS, ModelSettings
+from trainyard.spec.model import MODELS
+from trainyard.spec.models.settings import ModelSettings
 
 IMAGE = (1, 8, 8)
 NETS = """
@@ -97,6 +98,6 @@ def test_an_unknown_architecture_gets_a_hint() -> None:
     with pytest.raises(TrialError, match=r"unknown model cnm. Did you mean cnn\?"):
         build_model(ModelSettings.model_construct(name="cnm"), IMAGE, 10)
     with pytest.raises(
-        TrialError, match=r"Known models: centernet, cnn, locally_connected, .*, unet, or module:function"
+        TrialError, match=r"Known models: centernet, cnn, deconvolution_net, .*, unet, or module:function"
     ):
         build_model(ModelSettings.model_construct(name="gpt"), IMAGE, 10)

@@ -12,7 +12,7 @@ from trainyard.errors import TrialError
 from trainyard.models.features import FrozenFeatures, feature_extractor, last_maps, output_shape
 from trainyard.models.torchvision import build_net
 from trainyard.models.transfer import Transfer
-from trainyard.spec.model import Backbone
+from trainyard.spec.models.settings import Backbone
 
 MakeModel = Callable[..., Any]
 RESNET50 = {"architecture": "resnet50"}

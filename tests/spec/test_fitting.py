@@ -7,7 +7,7 @@ import pytest
 from trainyard.errors import SpecError
 from trainyard.spec import check
 from trainyard.spec.job import Job
-from trainyard.spec.model import Svm
+from trainyard.spec.models.svm import Svm
 from trainyard.spec.space import Space
 
 

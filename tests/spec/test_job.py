@@ -9,7 +9,7 @@ import pytest
 from trainyard.errors import SpecError
 from trainyard.spec import Job, load_job
 from trainyard.spec.decision import Argmax, BestF1, BestRecall, Fixed
-from trainyard.spec.model import Cnn
+from trainyard.spec.models.classifiers import Cnn
 from trainyard.spec.optimizer import Sgd
 from trainyard.spec.schedule import Cosine
 from trainyard.spec.tasks import TASKS, class_of

@@ -9,7 +9,9 @@ import pytest
 
 from trainyard.errors import SpecError
 from trainyard.spec import Job
-from trainyard.spec.model import MODELS, Backbone, Transfer
+from trainyard.spec.model import MODELS
+from trainyard.spec.models.classifiers import Transfer
+from trainyard.spec.models.settings import Backbone
 
 DATA: dict[str, Any] = {
     "name": "pictures",
@@ -131,6 +133,9 @@ def test_an_architecture_is_searchable_with_what_is_below_it() -> None:
 def test_files_are_found_from_the_folder_of_the_command_and_nothing_else_changes(name: str) -> None:
     vgg = {"architecture": "vgg11"}
     needed: dict[str, Any] = {"torchvision": vgg, "transfer": {"backbone": vgg}, "svm": {"features": vgg}}
+    needed["torchvision_segmentation"] = {"architecture": "fcn_resnet50"}
+    needed["torchvision_detection"] = {"architecture": "fcos_resnet50_fpn"}
+    needed["sam"] = {"architecture": "tiny"}
     settings = MODELS[name].model_validate({"name": name, **needed.get(name, {})})
     assert settings.located(Path("/somewhere")) == settings
 

@@ -54,6 +54,11 @@ def test_the_jobs_that_inspect_parts_fit_their_space(job: str) -> None:
     load(ROOT / "jobs" / f"{job}.yaml", ROOT / "search_spaces" / "defects.yaml")
 
 
+@pytest.mark.parametrize("job", sorted(path.stem for path in JOBS if path.stem.startswith("camvid")))
+def test_the_jobs_of_camvid_fit_the_space_of_loss_mixes(job: str) -> None:
+    load(ROOT / "jobs" / f"{job}.yaml", ROOT / "search_spaces" / "loss_mix_segmentation.yaml")
+
+
 def test_the_regularisation_study_has_five_arms() -> None:
     folders = (ROOT / "jobs", ROOT / "search_spaces")
     job, space = load(*(folder / "mnist_regularisation.yaml" for folder in folders))

@@ -16,18 +16,19 @@ from trainyard.data.writer import write_dataset
 from trainyard.errors import DataError, RunError, UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep import features as shared
+from trainyard.sweep import extraction as shared
 from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Listener
-from trainyard.sweep.opening import require_same_features
+from trainyard.sweep.opening import require_same_extraction
 from trainyard.sweep.run import Outcome, Sweep, run_sweep
 from trainyard.sweep.train import Training, run_training
 from trainyard.tracking.events import Event, TrialEpoch
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.uri import tracking_uri
 from trainyard.training.checkpoint import load_state
-from trainyard.training.svm.features import read_features_here
+from trainyard.training.extraction.here import read_extracted_here
+from trainyard.training.svm.features import FeatureData
 from trainyard.training.svm.trial import SvmTrial
 
 pytestmark = pytest.mark.cluster
@@ -143,8 +144,9 @@ def test_all_trials_of_a_sweep_and_what_goes_on_with_it_share_one_extraction(sta
 
 def test_the_next_sweep_extracts_nothing(stage: Stage, resumed: Outcome) -> None:
     before = stage.extracted
-    data = shared.share_features(stage.job(), Dataset.open(stage.home / "data")).read()
+    data = shared.share_extracted(stage.job(), Dataset.open(stage.home / "data")).read()
 
+    assert isinstance(data, FeatureData)
     assert stage.extracted == before
     assert {name: len(split.labels) for name, split in (("train", data.train), ("val", data.evaluate))} == ROWS
     # The store's own memory, not a copy.
@@ -154,7 +156,9 @@ def test_the_next_sweep_extracts_nothing(stage: Stage, resumed: Outcome) -> None
 def test_the_best_machine_is_kept_and_answers_the_same(stage: Stage, resumed: Outcome) -> None:
     best = resumed.records[resumed.best[0]]
     job = stage.job().with_values(best.values)
-    trial = SvmTrial(job, read_features_here(job, Dataset.open(stage.home / "data"), "cpu"))
+    data = read_extracted_here(job, Dataset.open(stage.home / "data"), "cpu")
+    assert isinstance(data, FeatureData)
+    trial = SvmTrial(job, data)
 
     trial.load_state(load_state(TrialFolder(stage.home / "results" / "svm", best.number).best))
 
@@ -167,11 +171,11 @@ def test_what_began_with_other_weights_does_not_go_on(stage: Stage, resumed: Out
     job = stage.job().with_values({"model.features.weights": str(file)})
 
     shutil.copy(stage.home / "weights.pt", file)
-    require_same_features(job, past, "svm")
-    require_same_features(job, [], "svm")
+    require_same_extraction(job, past, "svm")
+    require_same_extraction(job, [], "svm")
     file.write_bytes(b"others")
-    with pytest.raises(UsageError, match=r"svm began with other weights of model\.features than are there now"):
-        require_same_features(job, past, "svm")
+    with pytest.raises(UsageError, match=r"svm began with other weights to extract with than are there now"):
+        require_same_extraction(job, past, "svm")
 
 
 def test_features_that_cannot_be_had_end_the_sweep_before_its_first_trial(stage: Stage) -> None:

@@ -10,22 +10,18 @@ import pytest
 
 from trainyard.errors import Diverged, TrialError
 from trainyard.spec.job import Job
-from trainyard.spec.space import Space
 from trainyard.sweep.assignment import Assignment, EpochDone, Started
 from trainyard.sweep.checkpoints import TrialFolder
-from trainyard.sweep.ledger import Ledger
-from trainyard.sweep.study import Study
 from trainyard.sweep.trial_run import TrialRun
 from trainyard.sweep.workers import CrewLost
-from trainyard.tracking.events import Event, TrialFinding
-from trainyard.tracking.journal import Journal
+from trainyard.tracking.events import TrialFinding
 from trainyard.training.gradients.health import Finding
 
 from .conftest import Bench, choice
+from .driver import Driver
 
 EPOCHS = 4
 DEAD = Finding(name="dead", layer="conv", reason="its gradient is exactly zero")
-SPACE = Space.from_dict({"parameters": {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1}}})
 
 
 class FindingWorkers:
@@ -114,24 +110,8 @@ def test_what_a_checkpoint_knows_is_told_to_the_next_driver(digits_job: Job, fol
     assert told(digits_job, folder, FindingWorkers(), reported=3) == [(4, ["dead"])]
 
 
-class Driver:
-    """A driver's ledger over files that outlive it."""
-
-    def __init__(self, tmp_path: Path, job: Job) -> None:
-        self.journal = Journal(tmp_path / "journal.jsonl")
-        self.heard: list[Event] = []
-        self.ledger = Ledger(
-            study=Study(tmp_path / "study.db", name="s", job=job, space=SPACE),
-            record=self.journal.append,
-            past=Journal.read(tmp_path / "journal.jsonl"),
-            job=job,
-            stop_after_failures=3,
-            listeners=[self.heard.append],
-        )
-
-    @property
-    def findings(self) -> list[TrialFinding]:
-        return [event for event in self.heard if isinstance(event, TrialFinding)]
+def findings_of(driver: Driver) -> list[TrialFinding]:
+    return [event for event in driver.heard if isinstance(event, TrialFinding)]
 
 
 def test_the_ledger_takes_a_finding_once_also_after_a_crash(tmp_path: Path, digits_job: Job) -> None:
@@ -144,8 +124,8 @@ def test_the_ledger_takes_a_finding_once_also_after_a_crash(tmp_path: Path, digi
     second.ledger.propose()
     second.ledger.finding(0, DEAD)
     second.ledger.finding(0, Finding(name="stalled", layer="fc", reason="nothing moves"))
-    assert [str(event) for event in first.findings] == ["dead in layer conv: its gradient is exactly zero"]
-    assert [event.finding for event in second.findings] == ["stalled"]
+    assert [str(event) for event in findings_of(first)] == ["dead in layer conv: its gradient is exactly zero"]
+    assert [event.finding for event in findings_of(second)] == ["stalled"]
 
 
 @pytest.mark.cluster

@@ -36,9 +36,8 @@ def test_features_take_the_place_of_decoded_splits(digits: Path) -> None:
     plan = make_plan(job(digits), SPACE, [{"CPU": 4, "object_store_memory": 1.0}], Dataset.open(digits).manifest)
 
     assert (plan.slots, plan.epochs, plan.data) == (4, 50, None)
-    assert plan.as_dict()["features"] == {
-        "architecture": "vgg11",
-        "pool": "flatten",
+    assert plan.as_dict()["extraction"] == {
+        "what": "features of vgg11 (flatten)",
         "rows": {"train": 1257, "val": 270},
     }
     assert "data" not in plan.as_dict()

@@ -54,6 +54,7 @@ class Driver:
                 "trainyard/state": "finished" if done else "running",
                 "trainyard/reason": "all epochs",
                 "trainyard/findings": [],
+                "trainyard/drawn": [],
             }
             result = {**missing, "val/accuracy": accuracy, STEPS_TO_TARGET: value, "epoch": epoch, **state}
             (self.searcher.on_trial_complete if done else self.searcher.on_trial_result)(trial, result)

@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
 from trainyard.errors import TrialError
+from trainyard.losses.class_weights import ClassCounts
 from trainyard.spec.decision import Decision
 from trainyard.spec.loss import Loss
-from trainyard.tasks.classification import MOST_CLASSES, Classification
+from trainyard.tasks.class_metrics import MOST_CLASSES
+from trainyard.tasks.classification import Classification
 from trainyard.tasks.measures import log_odds
 from trainyard.tasks.task import Meter
 
@@ -32,7 +34,7 @@ def task_of(
     """Of classes c0, c1, ..."""
     return Classification(
         classes=[f"c{index}" for index in range(classes)],
-        class_totals=[10] * classes,
+        class_counts=ClassCounts([10] * classes),
         loss=loss or Loss.model_validate({"cross_entropy": {}}),
         device=CPU,
         decision=None if decision is None else Decision.model_validate(decision),

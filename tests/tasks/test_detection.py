@@ -82,6 +82,13 @@ def test_metrics_are_torchmetrics() -> None:
     assert 0.2 < values["map"] < values["map50"] < 1
 
 
+def test_the_measures_of_each_class_can_be_objectives() -> None:
+    assert task_of().metrics == {
+        *("val/loss", "train/loss", "val/map", "val/map50", "val/map75"),
+        *("val/ap/cell", "val/ap/platelet", "val/ap/other"),
+    }
+
+
 def joined(workers: Sequence[Meter]) -> list[Tensor]:
     return [torch.cat(parts) for parts in zip(*(meter.rows() for meter in workers), strict=True)]
 

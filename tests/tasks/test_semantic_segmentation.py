@@ -1,12 +1,16 @@
 """Semantic segmentation: what its metrics mean, and what it refuses."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 
 from trainyard.data.manifest import VOID
 from trainyard.errors import TrialError
+from trainyard.losses.class_weights import ClassCounts
 from trainyard.spec.loss import Loss
+from trainyard.tasks.class_metrics import MOST_CLASSES
 from trainyard.tasks.semantic_segmentation import SemanticSegmentation
 from trainyard.tasks.task import Meter
 
@@ -18,9 +22,15 @@ MASKS = torch.randint(0, 4, (6, 9, 7), generator=torch.Generator().manual_seed(1
 MASKS[0, :4], MASKS[2] = VOID, VOID
 
 
-def task_of(loss: dict | None = None) -> SemanticSegmentation:
+COUNTS = (90, 80, 60, 40, 0, 0)
+
+
+def task_of(
+    loss: dict | None = None, *, classes: Sequence[str] = CLASSES, watched: Sequence[str] = ()
+) -> SemanticSegmentation:
     mix = Loss.model_validate(loss or {"cross_entropy": {}})
-    return SemanticSegmentation(classes=CLASSES, class_totals=[90, 80, 60, 40, 0, 0], loss=mix, device=CPU)
+    counts = ClassCounts([COUNTS[index % len(COUNTS)] for index in range(len(classes))])
+    return SemanticSegmentation(classes=classes, class_counts=counts, loss=mix, device=CPU, watched=watched)
 
 
 def filled(meter: Meter, *parts: slice) -> Meter:
@@ -37,12 +47,13 @@ def expected() -> dict[str, float]:
     def value(metric: type, average: str | None) -> Tensor:
         return metric(len(CLASSES), average=average, ignore_index=VOID)(LOGITS, MASKS.long())
 
-    by_class = value(metrics.MulticlassJaccardIndex, None).tolist()
+    iou, dice = (value(metric, None).tolist() for metric in (metrics.MulticlassJaccardIndex, metrics.MulticlassF1Score))
     return {
         "miou": value(metrics.MulticlassJaccardIndex, "macro").item(),
         "dice": value(metrics.MulticlassF1Score, "macro").item(),
         "pixel_accuracy": value(metrics.MulticlassAccuracy, "micro").item(),
-        **{f"iou/{name}": iou for name, iou in zip(CLASSES[:5], by_class[:5], strict=True)},
+        **{f"iou/{name}": iou[index] for index, name in enumerate(CLASSES[:5])},
+        **{f"dice/{name}": dice[index] for index, name in enumerate(CLASSES[:5])},
     }
 
 
@@ -75,9 +86,56 @@ def test_the_training_meter_counts_labelled_pixels_that_are_right() -> None:
     assert meter.compute() == {"pixel_accuracy": pytest.approx(expected()["pixel_accuracy"])}
 
 
-@pytest.mark.parametrize("term", ["cross_entropy", "focal"])
+def test_of_many_classes_those_that_the_job_names_are_measured_by_themselves() -> None:
+    classes = [f"c{index}" for index in range(MOST_CLASSES + 1)]
+    few, many = task_of(classes=classes[:-1]), task_of(classes=classes, watched=["val/miou", "val/dice/c3"])
+    assert {f"val/iou/{name}" for name in classes[:-1]} <= few.metrics
+    assert {metric for metric in many.metrics if metric.count("/") == 2} == {"val/iou/c3", "val/dice/c3"}
+
+    meter = many.evaluation_meter()
+    logits = torch.randn((6, MOST_CLASSES + 1, 9, 7), generator=torch.Generator().manual_seed(3))
+    meter.update(logits, {"mask": MASKS})
+    assert {name for name in meter.compute() if "/" in name} == {"iou/c3", "dice/c3"}
+
+
+TWO = MASKS.clone()
+TWO[TWO != VOID] %= 2
+SINGLE = torch.randn((6, 1, 9, 7), generator=torch.Generator().manual_seed(4))
+SINGLE[0, 0, 0, 0] = 0
+
+
+def test_a_single_logit_is_measured_as_two_are() -> None:
+    binary = task_of({"binary_cross_entropy": {}, "dice": {}}, classes=("nothing", "cell"))
+    both = task_of({"cross_entropy": {}, "dice": {}}, classes=("nothing", "cell"))
+    two = torch.cat([torch.zeros_like(SINGLE), SINGLE], dim=1)
+    assert (binary.outputs, both.outputs) == (1, 2)
+    for of_one, of_two in (
+        (binary.evaluation_meter(), both.evaluation_meter()),
+        (binary.training_meter(), both.training_meter()),
+    ):
+        of_one.update(SINGLE, {"mask": TWO})
+        of_two.update(two, {"mask": TWO})
+        assert of_one.compute() == of_two.compute()
+    one, other = binary.losses(SINGLE, {"mask": TWO}), both.losses(two, {"mask": TWO})
+    torch.testing.assert_close(one[0], other[0])
+    binary.check_output(SINGLE, {"image": torch.rand(6, 3, 9, 7)})
+    with pytest.raises(TrialError, match=r"with 2 classes by a single logit needs .* of shape \(6, 1, 9, 7\)"):
+        binary.check_output(two, {"image": torch.rand(6, 3, 9, 7)})
+
+
+def test_the_positive_weight_is_for_the_second_class() -> None:
+    plain, weighted = (
+        task_of({"binary_cross_entropy": {"positive_weight": weight}}, classes=("nothing", "cell"))
+        for weight in (1.0, 3.0)
+    )
+    for label, factor in ((0, 1), (1, 3)):
+        batch = {"mask": torch.full((6, 9, 7), label, dtype=torch.uint8)}
+        torch.testing.assert_close(weighted.losses(SINGLE, batch)[0], factor * plain.losses(SINGLE, batch)[0])
+
+
+@pytest.mark.parametrize("term", ["cross_entropy", "focal", "dice", "lovasz"])
 def test_void_pixels_have_no_part_in_the_loss(term: str) -> None:
-    task = task_of({term: {"class_weights": "inverse_frequency"}})
+    task = task_of({term: {}})
     elsewhere = torch.where((MASKS == VOID)[:, None], torch.zeros(()), LOGITS)
     batches = [task.losses(logits, {"mask": MASKS})[0] for logits in (LOGITS, elsewhere)]
     torch.testing.assert_close(*batches)

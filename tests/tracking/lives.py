@@ -18,14 +18,23 @@ from mlflow import MlflowClient
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from trainyard.tracking import recorder as recorder_module
-from trainyard.tracking.events import Best, Event, SweepEnded, SweepStarted, TrialEnded, TrialEpoch, TrialStarted
+from trainyard.tracking.events import (
+    Best,
+    Event,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
+    TrialEpoch,
+    TrialPictures,
+    TrialStarted,
+)
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import Recorder
 
 TRIALS, EPOCHS = 8, 3
 
 
-def rest_of_the_sweep(past: list[Event]) -> Iterator[Event]:
+def rest_of_the_sweep(past: list[Event], pictures: Path | None = None) -> Iterator[Event]:
     """What a driver sends that has read the journal. The last epoch of a trial that was cut off is trained again."""
     yield SweepStarted(name="s", job={"name": "j", "optimizer": {"lr": 0.1}}, objectives=[("loss", "min")])
     ended = {event.trial for event in past if isinstance(event, TrialEnded)}
@@ -34,12 +43,17 @@ def rest_of_the_sweep(past: list[Event]) -> Iterator[Event]:
         yield TrialStarted(trial=trial, values={"optimizer.lr": trial / 10})
         for epoch in range(max([1, *heard]), EPOCHS + 1):
             yield TrialEpoch(trial=trial, epoch=epoch, metrics={"loss": 1 / epoch, "accuracy": epoch / 10})
+        if pictures is not None:
+            (pictures / f"{trial}.png").write_text(f"trial {trial}")
+            yield TrialPictures(trial=trial, epoch=EPOCHS, files=[f"{trial}.png"])
         state: Any = ("finished", "pruned", "failed", "diverged")[trial % 4]
         yield TrialEnded(trial=trial, state=state, best=[Best(metric="loss", value=1 / EPOCHS, epoch=EPOCHS)])
     yield SweepEnded(state="finished")
 
 
-def live(uri: str, journal: str, hold: float, most: int | None, die: dict[str, Any] | None) -> None:
+def live(
+    uri: str, journal: str, hold: float, most: int | None, die: dict[str, Any] | None, pictures: bool = False
+) -> None:
     recorder_module._HOLD_SECONDS, recorder_module._BATCH_SECONDS = hold, 0.02
     if die:
         _deadly(**die)
@@ -48,7 +62,7 @@ def live(uri: str, journal: str, hold: float, most: int | None, die: dict[str, A
     with Journal(path) as opened:
         recorder = Recorder(opened, uri, "test", grace=0.0)
         recorder.start()
-        for number, event in enumerate(rest_of_the_sweep(past)):
+        for number, event in enumerate(rest_of_the_sweep(past, path.parent if pictures else None)):
             if number == most:
                 time.sleep(30)  # the recorder's thread kills us
             recorder.send(event)

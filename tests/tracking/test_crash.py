@@ -80,6 +80,23 @@ def test_a_killed_sweep_is_resumed(
     check(recorded())
 
 
+@pytest.mark.parametrize(
+    "death", [dies("log_artifact", 2), dies("log_artifact", 2, after=True), dies("set_tag", 2, after=True)], ids=str
+)
+def test_pictures_of_a_killed_sweep_are_all_there_in_the_end(
+    lives: Callable[..., int], store: str, folder: Path, recorded: Any, death: dict[str, Any], tmp_path: Path
+) -> None:
+    life = {"uri": store, "journal": str(folder / "journal.jsonl"), "hold": TRIAL_BY_TRIAL, "pictures": True}
+    assert lives(**life, most=HALF, die=death) == -9
+    assert lives(**life, most=None, die=None) == 0
+    check(recorded())
+    places = {run.run_id: name for name, run in recorded().items()}
+    files = sorted((tmp_path / "artifacts").rglob("*.png"))
+    assert sorted((places[path.parts[-4]], path.read_text()) for path in files) == [
+        (f"trial-{trial}", f"trial {trial}") for trial in range(TRIALS)
+    ]
+
+
 def test_a_sweep_killed_twice_is_resumed_twice(
     lives: Callable[..., int], store: str, folder: Path, recorded: Any
 ) -> None:

@@ -10,11 +10,13 @@ from trainyard.tracking.events import (
     Best,
     Event,
     SweepEnded,
+    SweepPictures,
     SweepStarted,
     TrialEnded,
     TrialEpoch,
     TrialFinding,
     TrialNote,
+    TrialPictures,
     TrialStarted,
     from_json,
     to_json,
@@ -33,7 +35,9 @@ EVENTS: list[Event] = [
     TrialEpoch(trial=3, epoch=1, metrics={"val/accuracy": 0.5}),
     TrialNote(trial=3, tags={"trainyard.slot": "2"}),
     TrialFinding(trial=3, finding="dead", layer="features.0", reason="its gradient is exactly zero"),
+    TrialPictures(trial=3, epoch=1, files=["trials/00003/pictures/00012.png"], trouble="00013.png can't be written"),
     TrialEnded(trial=3, state="pruned", reason="rung 1", best=[Best(metric="val/accuracy", value=0.5, epoch=1)]),
+    SweepPictures(files=["pictures/00012.png"]),
     SweepEnded(state="interrupted", reason="Ctrl-C"),
 ]
 

@@ -15,7 +15,15 @@ import pytest
 from trainyard.errors import UsageError
 from trainyard.tracking.client import open_client
 from trainyard.tracking.compare import read_sweep, sweep_exists
-from trainyard.tracking.events import Best, SweepEnded, SweepStarted, TrialEnded, TrialEpoch, TrialStarted
+from trainyard.tracking.events import (
+    Best,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
+    TrialEpoch,
+    TrialPictures,
+    TrialStarted,
+)
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import Recorder
 from trainyard.tracking.uri import check_reachable
@@ -71,6 +79,9 @@ def test_a_server_that_comes_up_later_gets_everything(server: Server, folder: Pa
             }
             recorder.send(TrialStarted(trial=trial, values=values))
             recorder.send(TrialEpoch(trial=trial, epoch=1, metrics=metrics))
+            (folder / "pictures").mkdir(exist_ok=True)
+            (folder / "pictures" / f"{trial}.png").write_bytes(b"\x89PNG")
+            recorder.send(TrialPictures(trial=trial, epoch=1, files=[f"pictures/{trial}.png"]))
             best = [Best(metric="loss", value=metrics["loss"], epoch=1)]
             recorder.send(TrialEnded(trial=trial, state="finished", best=best))
         recorder.send(SweepEnded(state="finished"))
@@ -96,3 +107,6 @@ def test_a_server_that_comes_up_later_gets_everything(server: Server, folder: Pa
     assert run.info.status == "FINISHED"
     assert len(run.data.metrics) == 1503
     assert [path.name for path in (tmp_path / "served").rglob("*.yaml")] == ["job.yaml"]
+    served = sorted(path for path in (tmp_path / "served").rglob("*.png"))
+    assert {(path.parent.name, path.read_bytes()) for path in served} == {("pictures", b"\x89PNG")}
+    assert sorted(path.name for path in served) == ["0.png", "1.png", "2.png"]

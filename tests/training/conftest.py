@@ -1,27 +1,17 @@
 """A small job and small data that tests of training share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from trainyard.data.manifest import VOID, Annotation, FileFacts, ImageFacts, Manifest, SplitFacts
+from trainyard.data.manifest import VOID, Annotation, BoxFacts, FileFacts, ImageFacts, Manifest, SplitFacts
 from trainyard.data.split import MemorySplit, TrialData
 from trainyard.spec.job import Job
 
 CLASSES = 6
 TRAIN_ROWS, EVALUATE_ROWS = 150, 45
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from more, and the tests share the machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +139,17 @@ def scene_facts(columns: dict[str, np.ndarray]) -> SplitFacts:
         files=(FileFacts(name="scenes.parquet", rows=rows),),
         class_images=totals,
         class_totals=totals,
+        boxes=box_facts(columns["boxes"][told >= 0]) if "boxes" in columns else None,
         pixel_mean=(0.2,) * 3,
         pixel_std=(0.2,) * 3,
         fingerprint="",
     )
+
+
+def box_facts(boxes: np.ndarray) -> BoxFacts:
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    widths, heights, ratios = (
+        tuple(np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist())
+        for values in (sizes[:, 0], sizes[:, 1], sizes[:, 1] / sizes[:, 0])
+    )
+    return BoxFacts(most=2, widths=widths, heights=heights, ratios=ratios)

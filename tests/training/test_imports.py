@@ -67,6 +67,7 @@ COSTLY = {
     "torch._dynamo",
     "PIL",
     "torchmetrics",
+    "transformers",
     "torchvision",
     "matplotlib",
     "scipy",

@@ -10,6 +10,7 @@ import pytest
 from trainyard.data.split import TrialData
 from trainyard.errors import TrialError
 from trainyard.spec.job import Job
+from trainyard.tasks.automatic import anchor_ratios, anchor_sizes
 from trainyard.training.trial import Trial
 
 SHARED: dict[str, Any] = {
@@ -28,6 +29,17 @@ DETECTION = SHARED | {
     "model": {"name": "centernet", "channels": [8, 16, 24]},
     "loss": {"heatmap": {}, "size": {"weight": 0.1}, "offset": {}},
     "objective": {"metric": "val/map50", "mode": "max"},
+}
+TWO_STAGES = DETECTION | {
+    "model": {
+        "name": "faster_rcnn",
+        "backbone": {"architecture": "vgg11_bn", "width": 0.25, "until": "features.13"},
+        "rpn": {"channels": 32, "after_nms": 100, "evaluated": 50},
+        "box_head": {"widths": [64], "samples": 32},
+    },
+    "loss": {"classification": {}, "box": {}, "objectness": {}, "proposal_box": {}},
+    "optimizer": {"name": "adamw", "lr": 0.003},
+    "objective": [{"metric": "val/map50", "mode": "max"}, {"metric": "val/ap/red", "mode": "max"}],
 }
 OWN_DETECTOR = """
 import torch
@@ -56,7 +68,9 @@ def build(image, outputs):
 
 
 @pytest.mark.parametrize(
-    ("annotation", "sections", "least"), [("mask", SEGMENTATION, 0.6), ("boxes", DETECTION, 0.5)], ids=["mask", "boxes"]
+    ("annotation", "sections", "least"),
+    [("mask", SEGMENTATION, 0.6), ("boxes", DETECTION, 0.5), ("boxes", TWO_STAGES, 0.4)],
+    ids=["mask", "boxes", "two stages"],
 )
 def test_it_learns(
     annotation: str,
@@ -74,10 +88,11 @@ def test_it_learns(
     assert trial.history[-1]["train/loss"] < trial.history[0]["train/loss"]
 
 
+@pytest.mark.parametrize("sections", [DETECTION, TWO_STAGES], ids=["one stage", "two stages"])
 def test_a_trial_that_goes_on_gets_what_one_without_a_pause_gets(
-    make_job: Callable[..., Job], make_scenes: Callable[..., TrialData]
+    sections: dict[str, Any], make_job: Callable[..., Job], make_scenes: Callable[..., TrialData]
 ) -> None:
-    job, data = make_job(**DETECTION), make_scenes("boxes")
+    job, data = make_job(**sections), make_scenes("boxes")
     whole, first, second = (Trial(job, data) for _ in range(3))
     for trial in (whole, whole, first):
         trial.epoch()
@@ -85,6 +100,16 @@ def test_a_trial_that_goes_on_gets_what_one_without_a_pause_gets(
     second.epoch()
     seconds = {"seconds/train", "seconds/evaluate"}
     assert all(second.history[1][name] == value for name, value in whole.history[1].items() if name not in seconds)
+
+
+def test_anchors_are_those_of_the_data_set(make_job: Callable[..., Job], make_scenes: Callable[..., TrialData]) -> None:
+    trial, data = Trial(make_job(**TWO_STAGES), make_scenes("boxes")), make_scenes("boxes")
+    boxes = data.manifest.splits["train"].boxes
+    assert boxes is not None
+    live = trial.live_values()
+    assert live["model.anchors.sizes"] == anchor_sizes(boxes)
+    assert live["model.anchors.ratios"] == anchor_ratios(boxes)
+    assert live["model.backbone.until"] == "features.13"
 
 
 def test_a_detector_of_ones_own_answers_with_losses_of_its_own(

@@ -53,6 +53,7 @@ def test_an_epoch_reports_what_the_task_measures_and_how_long_it_took(make_job: 
     metrics = Trial(job, data).epoch()
     assert set(metrics) == {
         *(f"{split}/{name}" for split in ("train", "val") for name in ("loss", "loss/cross_entropy", "loss/focal")),
+        *(f"{split}/loss_share/{name}" for split in ("train", "val") for name in ("cross_entropy", "focal")),
         "train/accuracy",
         *(f"val/{name}" for name in ("accuracy", "top5_accuracy", "f1", "precision", "recall")),
         *(f"gradients/{layer}/{part}" for layer in (0, 3, 8) for part in ("norm", "update")),
@@ -63,6 +64,9 @@ def test_an_epoch_reports_what_the_task_measures_and_how_long_it_took(make_job: 
     for split in ("train", "val"):
         mixed = 0.5 * metrics[f"{split}/loss/cross_entropy"] + 2 * metrics[f"{split}/loss/focal"]
         assert metrics[f"{split}/loss"] == pytest.approx(mixed)
+        share = 2 * metrics[f"{split}/loss/focal"] / mixed
+        assert metrics[f"{split}/loss_share/focal"] == pytest.approx(share)
+        assert metrics[f"{split}/loss_share/cross_entropy"] == pytest.approx(1 - share)
 
 
 def test_the_same_seed_gives_the_same_numbers_bit_for_bit(make_job: MakeJob, data: TrialData) -> None:

@@ -4,7 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,31 @@ TASKS: dict[str, dict[str, Any]] = {
         },
         "objective": {"metric": "val/miou", "mode": "max"},
     },
+    "prompted": {
+        **SCENES,
+        "task": "promptable_segmentation",
+        "model": {"name": "prompted_net:build"},
+        "prompts": {"per": "component", "most": 3},
+        "loss": {"binary_cross_entropy": {"class_weights": "inverse_frequency"}, "dice": {"include_background": False}},
+        "objective": {"metric": "val/iou", "mode": "max"},
+    },
     "boxes": {
         **SCENES,
         "task": "detection",
         "model": {"name": "centernet", "channels": [4, 6, 8], "norm": "group", "head_channels": 6},
         "loss": {"heatmap": {}, "size": {"weight": 0.1}},  # without offset: its head learns nothing
+        "objective": {"metric": "val/map", "mode": "max"},
+    },
+    "proposals": {
+        **SCENES,
+        "task": "detection",
+        "model": {  # everything is sampled: by chance each worker would draw others
+            "name": "faster_rcnn",
+            "backbone": {"architecture": "vgg11", "width": 0.1, "until": "features.9"},
+            "rpn": {"channels": 8, "samples": 10_000, "positive_share": 1.0},
+            "box_head": {"widths": [16], "samples": 10_000, "positive_share": 1.0},
+        },
+        "loss": {"classification": {}, "box": {}, "objectness": {}, "proposal_box": {"weight": 0.5}},
         "objective": {"metric": "val/map", "mode": "max"},
     },
 }
@@ -62,17 +82,29 @@ CASES: list[dict[str, Any]] = [
     {"name": "two", "data": "label", "workers": 2, "overlap": False},
     {"name": "overlapped", "data": "label", "workers": 2, "overlap": True},
     {"name": "masks", "data": "mask", "workers": 2, "overlap": False},
+    {"name": "prompted", "data": "prompted", "workers": 2, "overlap": False},
     {"name": "boxes", "data": "boxes", "workers": 2, "overlap": False},
     {"name": "boxes overlapped", "data": "boxes", "workers": 2, "overlap": True},
+    {"name": "proposals", "data": "proposals", "workers": 2, "overlap": False},
+    {"name": "proposals overlapped", "data": "proposals", "workers": 2, "overlap": True},
 ]
 
 Made = dict[str, tuple[Job, TrialData]]
 
 
 @pytest.fixture(scope="module")
+def tests_on_path() -> Iterator[None]:
+    """prompted_net.py is found here as it is by gloo_worker.py beside it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent))
+        yield
+
+
+@pytest.fixture(scope="module")
 def made(make_job: Callable[..., Job], make_scenes: Callable[..., TrialData], data: TrialData) -> Made:
-    """A job and its data for each annotation."""
-    of = {"label": data, "mask": make_scenes("mask"), "boxes": make_scenes("boxes")}
+    """A job and its data for each of the tasks."""
+    masks, boxes = make_scenes("mask"), make_scenes("boxes")
+    of = {"label": data, "mask": masks, "prompted": masks, "boxes": boxes, "proposals": boxes}
     return {name: (make_job(**TASKS[name]), found) for name, found in of.items()}
 
 
@@ -89,7 +121,7 @@ def trained_together(made: Made, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 @pytest.fixture(scope="module")
-def trained_alone(made: Made) -> dict[str, dict[str, Any]]:
+def trained_alone(made: Made, tests_on_path: None) -> dict[str, dict[str, Any]]:
     results = {}
     for name, (job, found) in made.items():
         trial = Trial(job, found)

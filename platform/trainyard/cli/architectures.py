@@ -6,8 +6,9 @@ from typing import Any, get_args
 from pydantic_core import PydanticUndefined
 
 from trainyard.cli.printing import terminal_width
-from trainyard.spec.model import MODELS, OWN_MODEL, ModelSettings
-from trainyard.spec.pretrained import Architecture
+from trainyard.spec.model import MODELS
+from trainyard.spec.models.settings import OWN_MODEL, ModelSettings
+from trainyard.spec.pretrained import Architecture, DetectionArchitecture, SegmentationArchitecture
 from trainyard.spec.scalars import write
 from trainyard.spec.section import plain
 
@@ -15,9 +16,15 @@ _WIDTH = 120
 
 
 def architectures() -> dict[str, Any]:
-    """Every architecture with what its settings are, and the names in torchvision that `torchvision` knows."""
+    """Every architecture with what its settings are, and the names in torchvision that there are."""
     own = {name: _facts(model) for name, model in MODELS.items()}
-    return {"models": own, "torchvision": list(get_args(Architecture)), OWN_MODEL: _line(ModelSettings)}
+    return {
+        "models": own,
+        "torchvision": list(get_args(Architecture)),
+        "torchvision_segmentation": list(get_args(SegmentationArchitecture)),
+        "torchvision_detection": list(get_args(DetectionArchitecture)),
+        OWN_MODEL: _line(ModelSettings),
+    }
 
 
 def architecture_lines() -> list[str]:
@@ -29,12 +36,14 @@ def architecture_lines() -> list[str]:
         lines += [f"{name}  ({', '.join(facts['tasks'])})", *_indented(facts["about"], width)]
         lines += _indented(f"settings: {settings}", width) if settings else []
     lines += [OWN_MODEL, *_indented(_line(ModelSettings), width)]
-    names = get_args(Architecture)
-    lines += [
-        "",
-        f"{len(names)} architectures of torchvision, by their names there:",
-        *_indented(", ".join(names), width),
-    ]
+    kinds = {"classify": Architecture, "segment": SegmentationArchitecture, "find boxes": DetectionArchitecture}
+    for kind, named in kinds.items():
+        names = get_args(named)
+        lines += [
+            "",
+            f"{len(names)} architectures of torchvision that {kind}, by their names there:",
+            *_indented(", ".join(names), width),
+        ]
     return [*lines, "", "Layers, receptive fields and costs of one: trainyard models NAME"]
 
 

@@ -8,6 +8,7 @@ from trainyard.cli.importing import WHAT, problem_lines
 from trainyard.cli.printing import counted, table
 from trainyard.data.dataset import Dataset
 from trainyard.data.manifest import Manifest, SplitFacts
+from trainyard.data.shapes import auto_size
 from trainyard.errors import DataError, UsageError
 
 TOTALS = {"label": "images", "mask": "share of the pixels", "boxes": "boxes"}
@@ -39,7 +40,10 @@ def description(dataset: Dataset, sheet: str | None) -> list[str]:
 def _sizes(manifest: Manifest) -> str:
     """Width first, as people say it."""
     (low, narrow), (high, wide) = manifest.image.smallest, manifest.image.largest
-    return f"{wide}x{high}" if manifest.image.size else f"{narrow}x{low} to {wide}x{high}"
+    if manifest.image.size:
+        return f"{wide}x{high}"
+    height, width = auto_size(manifest)
+    return f"{narrow}x{low} to {wide}x{high}; data.image_size: auto is [{height}, {width}]"
 
 
 def _split_table(manifest: Manifest) -> list[str]:

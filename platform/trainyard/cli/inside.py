@@ -13,8 +13,9 @@ from PIL import Image
 from trainyard.cli.model_choice import Choice, refused
 from trainyard.cli.printing import as_json, table
 from trainyard.data.fitting import Resize, fit, fitted_image
+from trainyard.data.painting import PAPER
 from trainyard.data.pictures import Unusable, read_picture
-from trainyard.data.sheet import PAPER, Picture, draw_sheet
+from trainyard.data.sheet import Picture, draw_sheet
 from trainyard.errors import UsageError
 from trainyard.models.inspection.arithmetic import Layer, measured
 from trainyard.models.inspection.inside import (

@@ -14,7 +14,15 @@ from trainyard.cli.planning import data_words
 from trainyard.cli.printing import as_json, counted, duration, number
 from trainyard.cli.progress import Progress, TrialView
 from trainyard.sweep.plan import Plan
-from trainyard.tracking.events import Event, SweepEnded, TrialEnded, TrialEpoch, TrialFinding, TrialStarted
+from trainyard.tracking.events import (
+    Event,
+    SweepEnded,
+    TrialEnded,
+    TrialEpoch,
+    TrialFinding,
+    TrialPictures,
+    TrialStarted,
+)
 
 
 class LineWriter:
@@ -83,7 +91,7 @@ class PlainLines(_Lines):
         self._progress.take(event)
         if isinstance(event, TrialEnded):
             self._writer.send(self._trial(self._progress.trials[event.trial]))
-        elif isinstance(event, TrialFinding):
+        elif isinstance(event, TrialFinding) or (isinstance(event, TrialPictures) and event.trouble):
             self._writer.send(f"trial {event.trial} {event}")
         elif isinstance(event, SweepEnded):
             self._writer.send(self._end())
@@ -130,7 +138,7 @@ class EpochLines(_Lines):
             self._writer.send(f"training {self._progress.name}: at most {counted(self._epochs, 'epoch')}{done}")
         elif isinstance(event, TrialEpoch):
             self._writer.send(self._epoch(event))
-        elif isinstance(event, TrialFinding):
+        elif isinstance(event, TrialFinding) or (isinstance(event, TrialPictures) and event.trouble):
             self._writer.send(str(event))
 
     def _epoch(self, event: TrialEpoch) -> str:

@@ -13,9 +13,15 @@ from trainyard.cli.printing import counted
 from trainyard.errors import DataError, SpecError, TrainyardError, UsageError
 from trainyard.spec.fields import put_all
 from trainyard.spec.hints import closest, listing
-from trainyard.spec.model import MODELS, Backbone, Model, ModelSettings, Svm, Torchvision
+from trainyard.spec.model import MODELS, Model
+from trainyard.spec.models.classifiers import Torchvision
+from trainyard.spec.models.detectors import TorchvisionDetection
+from trainyard.spec.models.promptable import EachStep, Sam, SamArchitecture, TinyEncoder
+from trainyard.spec.models.segmenters import TorchvisionSegmentation
+from trainyard.spec.models.settings import Backbone, ModelSettings
+from trainyard.spec.models.svm import Svm
 from trainyard.spec.overrides import read_overrides
-from trainyard.spec.pretrained import Architecture
+from trainyard.spec.pretrained import Architecture, DetectionArchitecture, SegmentationArchitecture
 from trainyard.spec.section import Section
 from trainyard.spec.sentences import validate
 from trainyard.spec.source import COMMAND_LINE, Source
@@ -30,8 +36,30 @@ _SIZE = re.compile(r"([1-9]\d{0,3})x([1-9]\d{0,4})x([1-9]\d{0,4})")
 Image = tuple[int, int, int]
 
 _USUAL_IMAGE: Image = (3, 32, 32)
-_USUAL: dict[str, Image] = {"mnist_net": (1, 28, 28), "unet": (3, 224, 224), "centernet": (3, 224, 224)}
+_USUAL: dict[str, Image] = {
+    "mnist_net": (1, 28, 28),
+    "unet": (3, 224, 224),
+    "fast_scnn": (3, 360, 480),
+    "deconvolution_net": (3, 224, 224),
+    "mobilenet_unet": (3, 224, 224),
+    "centernet": (3, 224, 224),
+}
 """Images of the architectures that are made for others."""
+
+_SAM_SIDE = 1024
+"""Of the square that the published models fit images into."""
+
+
+def _usual_image(settings: ModelSettings) -> Image | None:
+    if isinstance(settings, Sam):
+        side = (settings.encoder or TinyEncoder()).side if settings.architecture == "tiny" else _SAM_SIDE
+        return 3, side, side
+    return _USUAL.get(settings.name)
+
+
+def _usual_outputs(settings: ModelSettings) -> int | None:
+    """Of a model that answers with as many whatever the data."""
+    return 1 if isinstance(settings, Sam) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +106,8 @@ class Choice:
     @property
     def weights(self) -> str | None:
         """The pretrained weights that are asked for."""
-        weights = getattr(_pretrained(self.settings), "weights", None)
+        settings = _pretrained(self.settings) or self.settings
+        weights = getattr(settings, "weights", None) if "weights" in type(settings).model_fields else None
         return str(weights) if weights else None
 
     def shown(self, path: str) -> str:
@@ -88,7 +117,7 @@ class Choice:
     @property
     def nesting(self) -> int:
         """Parts of paths that aren't shown."""
-        return int(isinstance(self.settings, Torchvision))
+        return int(isinstance(self.settings, Torchvision | TorchvisionSegmentation | TorchvisionDetection | Sam))
 
     def build(self, *, weights: bool) -> Callable[[], "nn.Module"]:
         """Something that builds the model, with the weights that are asked for or with random ones."""
@@ -100,6 +129,12 @@ class Choice:
 
             if isinstance(settings, Svm):  # what it is fitted to
                 return feature_extractor(settings.features, self.image)
+            if isinstance(settings, Sam):
+                from trainyard.models.inspection.prompted import Prompted
+
+                # With its image encoder, wherever a trial's embeddings are made.
+                whole = settings.model_copy(update={"embeddings": EachStep(name="each_step")})
+                return Prompted(build_model(whole, self.image, self.outputs))
             return build_model(settings, self.image, self.outputs, self.directory)
 
         return build
@@ -145,15 +180,18 @@ def _of_job(wanted: Wanted) -> Choice:
     from trainyard.cli.planning import manifest_of
     from trainyard.data.shapes import DecodeSettings, image_shape
     from trainyard.spec.load import load_job
+    from trainyard.tasks.automatic import resolved
 
     job = load_job(Path(wanted.name), wanted.settings)
-    data = job.data
     manifest = manifest_of(job)
+    if manifest is not None:
+        job = resolved(job, manifest)
+    data = job.data
     if wanted.image is not None:
         image = wanted.image
     elif manifest is not None:
-        image = image_shape(manifest, DecodeSettings.of(data), data.path)
-    elif data.image_size is not None and (channels := data.channels or job.model.image_channels) is not None:
+        image = image_shape(manifest, DecodeSettings.of(data, manifest), data.path)
+    elif isinstance(data.image_size, tuple) and (channels := data.channels or job.model.image_channels) is not None:
         image = (channels, *data.image_size)
     else:
         raise DataError(f"there is no data set {data.path} to tell the size of the images. Add --input CxHxW.")
@@ -161,8 +199,8 @@ def _of_job(wanted: Wanted) -> Choice:
         name=wanted.name,
         settings=job.model,
         image=image,
-        outputs=wanted.outputs or (_outputs(job, manifest) if manifest else OUTPUTS),
-        outputs_known=wanted.outputs is not None or manifest is not None,
+        outputs=wanted.outputs or (_outputs(job, manifest) if manifest else _usual_outputs(job.model) or OUTPUTS),
+        outputs_known=wanted.outputs is not None or manifest is not None or _usual_outputs(job.model) is not None,
         directory=job.directory,
         classes=manifest.classes if manifest else (),
         resize=data.resize,
@@ -182,7 +220,7 @@ def _outputs(job: Any, manifest: Any) -> int:
 
 def _of_architecture(wanted: Wanted) -> Choice:
     settings = _settings(wanted)
-    image, outputs = wanted.image or _USUAL.get(settings.name), wanted.outputs
+    image, outputs = wanted.image or _usual_image(settings), wanted.outputs or _usual_outputs(settings)
     classes: tuple[str, ...] = ()
     pretrained = _pretrained(settings)
     if pretrained is not None:
@@ -228,28 +266,38 @@ def _settings(wanted: Wanted) -> ModelSettings:
 
 def _begun(name: str) -> dict[str, Any]:
     architectures = get_args(Architecture)
+    segmenters = get_args(SegmentationArchitecture)
+    detectors = get_args(DetectionArchitecture)
+    promptable = get_args(SamArchitecture)
     if name in MODELS or ":" in name:
         return {"name": name}
     if name in architectures:
         return {"name": "torchvision", "architecture": name}
-    close = closest(name, [*MODELS, *architectures])
+    if name in segmenters:
+        return {"name": "torchvision_segmentation", "architecture": name}
+    if name in detectors:
+        return {"name": "torchvision_detection", "architecture": name}
+    if name in promptable:
+        return {"name": "sam", "architecture": name}
+    close = closest(name, [*MODELS, *architectures, *segmenters, *detectors, *promptable])
     hint = f"Did you mean {close}?" if close else f"There are {listing(MODELS, last='and')}, {_OTHERS}."
     raise UsageError(f"unknown model {name}. {hint} All of them: trainyard models")
 
 
-_OTHERS = "the classification models of torchvision, your own module:function, and jobs (FILE.yaml)"
+_OTHERS = (
+    "the models of torchvision that classify, segment or find boxes, your own module:function, and jobs (FILE.yaml)"
+)
 
 
 def _pretrained(settings: ModelSettings) -> Any:
     """The section that names an architecture of torchvision and its weights: the model's own, or one below it."""
     sections = [settings, *(value for _, value in settings if isinstance(value, Backbone))]
-    return next((section for section in sections if hasattr(section, "architecture")), None)
+    return next((part for part in sections if hasattr(part, "architecture") and not isinstance(part, Sam)), None)
 
 
 def _without_weights(settings: ModelSettings) -> ModelSettings:
     """The same, with random weights: what the layers cost and see doesn't depend on them."""
     backbones = {name: value for name, value in settings if isinstance(value, Backbone)}
     changes: dict[str, Any] = {name: value.model_copy(update={"weights": None}) for name, value in backbones.items()}
-    if "weights" in type(settings).model_fields:
-        changes["weights"] = None
+    changes |= {name: None for name in ("weights", "weights_backbone") if name in type(settings).model_fields}
     return settings.model_copy(update=changes)

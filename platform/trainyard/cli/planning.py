@@ -10,7 +10,7 @@ from trainyard.data.manifest import Manifest
 from trainyard.errors import UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.plan import FeaturePlan, Node, Plan
+from trainyard.sweep.plan import ExtractionPlan, Node, Plan
 
 
 def nodes_of(address: str | None, cpus: int | None, gpus: int | None) -> tuple[list[Node], str]:
@@ -70,15 +70,16 @@ def plan_lines(plan: Plan, job: Job, space: Space, where: str) -> list[str]:
 
 def data_words(plan: Plan) -> str:
     """How what is trained on gets to the trials; empty where there is no data set yet."""
-    if plan.features is not None:
-        return feature_words(plan.features)
+    if plan.extraction is not None:
+        return extraction_words(plan.extraction)
     return loading_words(plan.data) if plan.data else ""
 
 
-def feature_words(features: FeaturePlan) -> str:
-    """`features of vgg16 (average), extracted once: train 780 rows, val 120 rows`."""
-    splits = ", ".join(f"{split} {rows:,} rows" for split, rows in features.rows.items())
-    return f"features of {features.architecture} ({features.pool}), extracted once and shared: {splits}"
+def extraction_words(plan: ExtractionPlan) -> str:
+    """`features of vgg16 (average), extracted once and shared: train 780 rows, val 120 rows`."""
+    sizes = {split: f" ({readable(nbytes)})" for split, nbytes in (plan.nbytes or {}).items()}
+    splits = ", ".join(f"{split} {rows:,} rows{sizes.get(split, '')}" for split, rows in plan.rows.items())
+    return f"{plan.what}, extracted once and shared: {splits}"
 
 
 def loading_words(data: DataPlan) -> str:
@@ -86,4 +87,6 @@ def loading_words(data: DataPlan) -> str:
     words = ", ".join(
         f"{plan.split} {plan.loading} ({plan.rows:,} rows, {readable(plan.nbytes)})" for plan in data.splits
     )
+    if data.auto_size is not None:
+        words = f"images of {data.auto_size[0]}x{data.auto_size[1]} (auto); {words}"
     return f"{words}; a node has room for {readable(data.room)}" if data.streams else words

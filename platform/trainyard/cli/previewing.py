@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainyard.cli.describing import saved
+from trainyard.data.columns import Columns
 from trainyard.spec.job import Job
 from trainyard.spec.section import Section
 
 if TYPE_CHECKING:
     from trainyard.data.sheet import Picture
-
-Columns = dict[str, np.ndarray]
 
 
 def draw_preview(job: Job, *, rows: int, draws: int, file: Path | None) -> str:
@@ -43,14 +42,8 @@ def _decoded(dataset: Any, job: Job, count: int) -> Columns:
     from trainyard.data.examples import example_rows
     from trainyard.data.shapes import DecodeSettings
 
-    decoder = Decoder(dataset, job.data.train_split, DecodeSettings.of(job.data))
-    rows = example_rows(dataset, job.data.train_split, count)
-    columns = decoder.empty(len(rows))
-    for group in dataset.groups(job.data.train_split):
-        at = np.array([i for i, row in enumerate(rows) if group.first_row <= row < group.first_row + group.rows], int)
-        if len(at):
-            decoder.fill(columns, decoder.read(group), np.array(rows)[at] - group.first_row, at)
-    return columns
+    decoder = Decoder(dataset, job.data.train_split, DecodeSettings.of(job.data, dataset.manifest))
+    return decoder.take(np.array(example_rows(dataset, job.data.train_split, count), int))
 
 
 def _augmented(columns: Columns, job: Job, draws: int) -> list[Columns]:
@@ -65,7 +58,7 @@ def _augmented(columns: Columns, job: Job, draws: int) -> list[Columns]:
     share = Share(steps=draws, batch_size=len(columns["image"]))
     augmenter = Augmenter(job.augmentations, seed=job.training.seed)
     drawn = augmenter.draw(1, share, height=height, width=width, device=torch.device("cpu"))
-    changed = []
+    changed: list[Columns] = []
     for step in range(draws):
         result = {name: value.numpy() for name, value in drawn.apply(batch, step).items()}
         changed.append({**result, "image": np.rint(result["image"] * 255).astype(np.uint8)})

@@ -17,6 +17,7 @@ from trainyard.tracking.events import (
     TrialEnded,
     TrialEpoch,
     TrialFinding,
+    TrialPictures,
     TrialStarted,
 )
 
@@ -61,7 +62,7 @@ class Progress:
         self.counts: Counter[str] = Counter()
         self.leader: TrialView | None = None
         self.trouble: TrialView | None = None
-        self.finding: TrialFinding | None = None
+        self.finding: TrialFinding | TrialPictures | None = None
         self.paths: dict[str, None] = {}
         self.state = "starting"
         self.reason = ""
@@ -94,6 +95,8 @@ class Progress:
             case TrialEpoch():
                 self._epoch(event)
             case TrialFinding():
+                self.finding = event
+            case TrialPictures() if event.trouble:
                 self.finding = event
             case TrialEnded():
                 self._end_trial(event)

@@ -20,7 +20,7 @@ from trainyard.errors import RunError, TrackingError, UsageError
 from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
 from trainyard.sweep.folder import SweepFolder
-from trainyard.sweep.opening import require_same_features
+from trainyard.sweep.opening import require_same_extraction
 from trainyard.sweep.plan import Plan, make_data_plan, trials_that_fit
 from trainyard.sweep.signals import handled
 from trainyard.tasks.fitting import require_fit
@@ -64,7 +64,7 @@ def opened(request: Request) -> Iterator[Opened]:
     check_reachable(uri)
     if request.folder is not None:
         past = _past(request.folder)
-        require_same_features(request.job, past, request.name)
+        require_same_extraction(request.job, past, request.name)
         if request.space is not None and request.space != request.folder.space():
             request.folder.grow(request.space)
         yield Opened(dataset=dataset, folder=request.folder, tracking_uri=uri, past=past)
@@ -217,18 +217,20 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
 
     job, manifest = request.job, parts.dataset.manifest
     data: DataPlan | None = None
-    if job.resources.workers == 1 and not job.model.fitted:
+    if job.resources.workers == 1 and not job.model.extracts:
         # In this process, which needs no Ray but to stream.
         here = plan_data(manifest, job.data, free=free_memory(), where="the memory of this machine")
         data = None if here.streams else here
     with display, contextlib.ExitStack() as stack:
-        on_ray = data is None and not job.model.fitted  # features are extracted in this process
+        # One worker extracts in this process, and trains on what it holds.
+        on_ray = data is None and not (job.model.extracts and job.resources.workers == 1)
         if on_ray:
             nodes = stack.enter_context(connected(**cluster))
             stack.enter_context(_terminable())
             if job.resources.workers > 1:
                 trials_that_fit(job, nodes)
-            data = make_data_plan(job, manifest, nodes)
+            if not job.model.extracts:
+                data = make_data_plan(job, manifest, nodes)
         training = Training(
             job=job,
             dataset=parts.dataset,

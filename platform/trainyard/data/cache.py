@@ -19,6 +19,7 @@ from trainyard.data.sampling import row_classes
 from trainyard.data.shapes import DecodeSettings
 from trainyard.data.split import MemorySplit, Split, TrialData
 from trainyard.data.stream import StreamedSplit, plain_errors
+from trainyard.spec.prompts import Prompts
 from trainyard.spec.training import DataSettings
 
 MOST_STREAM_TASKS = 8
@@ -45,7 +46,8 @@ class SharedSplit:
         with plain_errors():
             _, *chunks = ray.get([self.sound, *self.chunks])
         if chunks:
-            return MemorySplit(chunks, partial(row_classes, self.dataset, self.split))
+            classes, names = partial(row_classes, self.dataset, self.split), partial(self.dataset.names, self.split)
+            return MemorySplit(chunks, classes, names)
         return StreamedSplit(
             self.dataset, self.split, self.settings, store_bytes=self.stream_bytes, tasks=self.stream_tasks
         )
@@ -66,12 +68,19 @@ class SharedData:
         return TrialData(manifest=self.manifest, train=train, evaluate=evaluate)
 
 
-def share(dataset: Dataset, data: DataSettings, plan: DataPlan, *, cpus_per_worker: int = 1) -> SharedData:
+def share(
+    dataset: Dataset,
+    data: DataSettings,
+    plan: DataPlan,
+    *,
+    prompts: Prompts | None = None,
+    cpus_per_worker: int = 1,
+) -> SharedData:
     """Decode the cached splits as Ray tasks; returns at once. The references live as long as the caller keeps them.
 
     cpus_per_worker: so many processes decode a streamed split for a worker.
     """
-    settings = DecodeSettings.of(data)
+    settings = DecodeSettings.of(data, dataset.manifest, prompts)
     lanes = _Lanes(ray.nodes())
     kept = ray.put(dataset)
     shared: dict[str, SharedSplit] = {}

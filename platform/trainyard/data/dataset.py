@@ -143,6 +143,16 @@ class Dataset:
         kind = schema_of(self.manifest.annotation).field(name).type
         return pa.chunked_array([chunk for column in chunks for chunk in column.chunks], type=kind)
 
+    def names(self, split: str, rows: Sequence[int]) -> list[str]:
+        """What some rows were called in the source."""
+        found: dict[int, str] = {}
+        for group in self.groups(split):
+            wanted = [row for row in rows if group.first_row <= row < group.first_row + group.rows]
+            if wanted:
+                column = self.read_group(group, ["name"])["name"]
+                found.update((row, str(column[row - group.first_row].as_py())) for row in wanted)
+        return [found[row] for row in rows]
+
     def check_content(self, split: str) -> None:
         """DataError unless the digests of the rows are those that were imported.
 

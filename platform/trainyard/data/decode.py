@@ -13,6 +13,7 @@ from PIL import Image
 from trainyard.data.columns import Columns
 from trainyard.data.dataset import ANNOTATION_FIELDS, Dataset, RowGroup, row_digest
 from trainyard.data.fitting import Fit, drafted, fit, fitted_boxes, fitted_image, fitted_mask
+from trainyard.data.objects import object_map
 from trainyard.data.pictures import FORMATS
 from trainyard.data.shapes import DecodeSettings, column_shapes
 from trainyard.data.source import Boxes
@@ -56,6 +57,15 @@ class Decoder:
             at = np.arange(start, start + group.rows)
             self.fill(columns, encoded, np.arange(group.rows), at)
             start += group.rows
+        return columns
+
+    def take(self, rows: np.ndarray) -> Columns:
+        """Some rows of the split, int64 (n,), in this order. Reads a whole row group for each, so for a few."""
+        columns = self.empty(len(rows))
+        for group in self._dataset.groups(self._split):
+            at = np.flatnonzero((rows >= group.first_row) & (rows < group.first_row + group.rows))
+            if len(at):
+                self.fill(columns, self.read(group), rows[at] - group.first_row, at)
         return columns
 
     def read(self, group: RowGroup) -> "Encoded":
@@ -144,7 +154,8 @@ class Decoder:
             case "mask":
                 mask = np.asarray(Image.open(io.BytesIO(encoded.bytes("mask", row)), formats=["PNG"]))
                 self._check(encoded, row, mask=mask)
-                columns["mask"][0] = fitted_mask(mask, way)
+                fitted, objects = fitted_mask(mask, way), self._settings.objects
+                columns["mask"][0] = fitted if objects is None else object_map(fitted, objects)
             case "boxes":
                 boxes = encoded.boxes(row)
                 self._check(encoded, row, boxes=boxes)

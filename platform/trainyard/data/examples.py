@@ -8,6 +8,7 @@ import numpy as np
 
 from trainyard.data.dataset import ANNOTATION_FIELDS, Dataset, RowGroup
 from trainyard.data.pictures import Unusable, open_picture
+from trainyard.data.sampling import RowClasses, row_classes
 from trainyard.data.sheet import Picture
 from trainyard.errors import DataError
 
@@ -15,21 +16,27 @@ SEED = 0
 
 
 def example_rows(dataset: Dataset, split: str, count: int) -> list[int]:
-    """`count` rows of a split, or all there are: each class as often as can be, and the same rows every time."""
-    rows = dataset.manifest.splits[split].rows
-    order = np.random.default_rng(SEED).permutation(rows)
-    classes = dataset.column(split, "classes").to_pylist()
-    shown = dict.fromkeys(range(len(dataset.manifest.classes)), 0)
+    """`count` rows of a split, or all there are, by their classes: each as often as can be, the same every time."""
+    rows = row_classes(dataset, split)
+    chosen = spread_rows(rows, classes=len(dataset.manifest.classes), count=count)
+    return sorted(chosen, key=lambda row: (min(rows.of(row), default=-1), row))
+
+
+def spread_rows(rows: RowClasses, *, classes: int, count: int) -> list[int]:
+    """`count` rows, or all there are, each class as often as can be: the same for the same classes of the rows, and of
+    fewer the first."""
+    left = np.random.default_rng(SEED).permutation(rows.rows).tolist()
+    shown = dict.fromkeys(range(-1, classes), 0)
     chosen: list[int] = []
-    left = order.tolist()
     while left and len(chosen) < count:
-        # The row whose rarest class so far is rarest of all; of equals the first in the shuffled order.
-        row = min(left[:_LOOKED_AT], key=lambda candidate: min((shown[i] for i in classes[candidate]), default=0))
+        # The row whose rarest class so far is rarest of all; of equals the first in the shuffled order. Having no class
+        # is a class too, or rows without one would always be the rarest.
+        row = min(left[:_LOOKED_AT], key=lambda candidate: min(shown[i] for i in rows.of(candidate) or [-1]))
         left.remove(row)
         chosen.append(row)
-        for index in classes[row]:
+        for index in rows.of(row) or [-1]:
             shown[index] += 1
-    return sorted(chosen, key=lambda row: (min(classes[row], default=-1), row))
+    return chosen
 
 
 _LOOKED_AT = 2_000

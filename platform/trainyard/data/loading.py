@@ -38,12 +38,14 @@ class SplitLoading:
 class DataPlan:
     """The splits of a job, the one to train on first. room: bytes of the memory that cached splits may take.
 
-    stream_bytes: of what a stream may have under way.
+    stream_bytes: of what a stream may have under way. auto_size: (height, width) that was chosen, where a job leaves
+    that open.
     """
 
     splits: tuple[SplitLoading, ...]
     room: int
     stream_bytes: int
+    auto_size: tuple[int, int] | None = None
 
     def of(self, split: str) -> SplitLoading:
         return next(plan for plan in self.splits if plan.split == split)
@@ -54,7 +56,9 @@ class DataPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--format json`."""
+        size = {} if self.auto_size is None else {"image_size": list(self.auto_size)}
         return {
+            **size,
             "room_bytes": self.room,
             "splits": {
                 plan.split: {"rows": plan.rows, "bytes": plan.nbytes, "loading": plan.loading} for plan in self.splits
@@ -73,7 +77,7 @@ def plan_data(
 
     InfeasibleError where the job insists on `cached` and it doesn't fit.
     """
-    settings = DecodeSettings.of(data)
+    settings = DecodeSettings.of(data, manifest)
     sizes = {
         split: decoded_bytes(manifest, split, settings, data.path) for split in (data.evaluate_split, data.train_split)
     }
@@ -93,6 +97,7 @@ def plan_data(
         ),
         room=room,
         stream_bytes=_stream_bytes(left + int(SPILLED_FROM * free) - room, streams),
+        auto_size=settings.image_size if data.image_size == "auto" else None,
     )
 
 

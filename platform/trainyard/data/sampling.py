@@ -25,6 +25,10 @@ class RowClasses:
     def rows(self) -> int:
         return len(self.starts) - 1
 
+    def of(self, row: int) -> list[int]:
+        """The classes of a row."""
+        return list(self.classes[self.starts[row] : self.starts[row + 1]].tolist())
+
     @classmethod
     def of_labels(cls, labels: np.ndarray) -> "RowClasses":
         """One class a row."""

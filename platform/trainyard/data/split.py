@@ -35,8 +35,16 @@ class Split(Protocol):
         """So many rows at the split's beginning, or all if there are fewer."""
         ...
 
+    def take(self, rows: np.ndarray) -> Columns:
+        """Some rows, in this order, wherever they are. For a few: a stream reads a row group for each."""
+        ...
+
     def classes(self) -> RowClasses:
         """Of all rows."""
+        ...
+
+    def names(self, rows: Sequence[int]) -> list[str]:
+        """What some rows were called in the source; nothing where that isn't known."""
         ...
 
     def training(self, order: EpochOrder) -> Iterator[Columns]:
@@ -54,7 +62,12 @@ class MemorySplit:
     What it yields are copies.
     """
 
-    def __init__(self, chunks: Sequence[Columns], classes: Callable[[], RowClasses] | None = None) -> None:
+    def __init__(
+        self,
+        chunks: Sequence[Columns],
+        classes: Callable[[], RowClasses] | None = None,
+        names: Callable[[Sequence[int]], list[str]] | None = None,
+    ) -> None:
         """chunks: in the order of the rows, none empty but a sole one. classes: needed where there are no labels."""
         assert chunks, "a split needs a chunk to say what is in it"
         self.chunks = chunks
@@ -62,6 +75,7 @@ class MemorySplit:
         channels, height, width = chunks[0]["image"].shape[1:]
         self.image_shape = (channels, height, width)
         self._classes = classes
+        self._names = names
         self._row_classes: RowClasses | None = None
         self._ends = np.cumsum([row_count(chunk) for chunk in chunks])
         self._joined = {name: self._in_one(name) for name in chunks[0]}
@@ -86,6 +100,9 @@ class MemorySplit:
                 assert self._classes is not None, "only labels say the classes of a row by themselves"
                 self._row_classes = self._classes()
         return self._row_classes
+
+    def names(self, rows: Sequence[int]) -> list[str]:
+        return self._names(rows) if self._names else []
 
     def training(self, order: EpochOrder) -> Iterator[Columns]:
         return map(self.take, training_rows(self.rows, order))

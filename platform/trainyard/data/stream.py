@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -63,8 +63,14 @@ class StreamedSplit:
             self._decoder.fill(columns, self._decoder.read(group), np.arange(count))
         return columns
 
+    def take(self, rows: np.ndarray) -> Columns:
+        return self._decoder.take(rows)
+
     def classes(self) -> RowClasses:
         return self._classes
+
+    def names(self, rows: Sequence[int]) -> list[str]:
+        return self._dataset.names(self._split, rows)
 
     @cached_property
     def _classes(self) -> RowClasses:

@@ -1,11 +1,16 @@
 """A job's loss: the weighted sum of its terms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from trainyard.losses.terms import CPU, BinaryCrossEntropy, CrossEntropy, Focal, Term
+from trainyard.losses.answer import Answer
+from trainyard.losses.class_weights import ClassCounts
+from trainyard.losses.lovasz import Lovasz
+from trainyard.losses.pointwise import BinaryCrossEntropy, CrossEntropy, Focal
+from trainyard.losses.regions import Dice, Jaccard, Tversky
+from trainyard.losses.terms import CPU, Term
 from trainyard.spec import loss as spec
 
 
@@ -40,24 +45,26 @@ class LossMix(Mix):
     def __init__(
         self,
         loss: spec.Loss,
-        class_totals: Sequence[int],
+        counts: ClassCounts,
         device: torch.device = CPU,
         *,
         positive: int | None = None,
     ) -> None:
-        """class_totals: rows, or pixels, of each class in the training split. device: where logits will be.
-
-        positive: index of the class that matters, if there is one.
-        """
+        """counts: of the training split. device: where logits will be. positive: index of the class that matters, if
+        there is one."""
         super().__init__(loss)
-        self.terms = {name: _build(term, class_totals, device, positive) for name, term in loss.terms().items()}
+        self.terms = {name: _build(term, counts, device, positive) for name, term in loss.terms().items()}
 
     def __call__(
         self, logits: Tensor, target: Tensor, weights: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of logits, class indexes and the weights of samples, see Term."""
-        logits = logits.float()
-        return self.mixed({name: self.terms[name](logits, target, weights) for name in self.active_weights})
+        """The mean over images, and the mean of each active term.
+
+        logits, target: see Answer. weights: (N,), by which each image's loss is multiplied before the mean; None: 1.
+        """
+        answer = Answer(logits.float(), target)
+        losses = {name: self.terms[name](answer) for name in self.active_weights}
+        return self.mixed({name: _mean(each, weights) for name, each in losses.items()})
 
     def live_values(self) -> dict[str, object]:
         values = super().live_values()
@@ -66,12 +73,26 @@ class LossMix(Mix):
         return values
 
 
-def _build(term: spec.Term, class_totals: Sequence[int], device: torch.device, positive: int | None) -> Term:
+def _mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """0 of no image at all."""
+    weighted = losses if weights is None else weights * losses
+    return weighted.sum() / max(1, len(losses))
+
+
+def _build(term: spec.Term, counts: ClassCounts, device: torch.device, positive: int | None) -> Term:
     match term:
-        case spec.BinaryCrossEntropy():
-            return BinaryCrossEntropy(term, class_totals, device, positive)
         case spec.CrossEntropy():
-            return CrossEntropy(term, class_totals, device)
+            return CrossEntropy(term, counts, device)
+        case spec.BinaryCrossEntropy():
+            return BinaryCrossEntropy(term, counts, device, positive)
         case spec.Focal():
-            return Focal(term, class_totals, device)
+            return Focal(term, counts, device)
+        case spec.Dice():
+            return Dice(term)
+        case spec.Jaccard():
+            return Jaccard(term)
+        case spec.Tversky():
+            return Tversky(term)
+        case spec.Lovasz():
+            return Lovasz(term)
     raise AssertionError(f"no loss term of logits for {type(term).__name__}")

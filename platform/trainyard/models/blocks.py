@@ -18,12 +18,13 @@ def convolution(inputs: int, outputs: int, *, norm: Norm, stride: int = 1) -> nn
     up."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=norm == "none"),
-        _normalisation(norm, outputs),
+        normalisation(norm, outputs),
         nn.ReLU(inplace=True),
     )
 
 
-def _normalisation(norm: Norm, channels: int) -> nn.Module:
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """Of feature maps (N, channels, H, W); `none` leaves them as they are."""
     match norm:
         case "batch":
             return nn.BatchNorm2d(channels)

@@ -7,7 +7,7 @@ from torch import nn
 
 from trainyard.errors import TrialError
 from trainyard.models.function import named_function
-from trainyard.spec.model import ModelSettings
+from trainyard.spec.models.settings import ModelSettings
 
 ARCHITECTURES: dict[str, str] = {
     "cnn": "trainyard.models.cnn:Cnn",
@@ -19,7 +19,14 @@ ARCHITECTURES: dict[str, str] = {
     "torchvision": "trainyard.models.torchvision:Torchvision",
     "transfer": "trainyard.models.transfer:Transfer",
     "unet": "trainyard.models.unet:Unet",
+    "fast_scnn": "trainyard.models.fast_scnn:FastScnn",
+    "deconvolution_net": "trainyard.models.deconvolution_net:DeconvolutionNet",
+    "mobilenet_unet": "trainyard.models.mobilenet_unet:MobilenetUnet",
+    "torchvision_segmentation": "trainyard.models.torchvision_segmentation:TorchvisionSegmentation",
     "centernet": "trainyard.models.centernet:CenterNet",
+    "sam": "trainyard.models.sam:build",
+    "faster_rcnn": "trainyard.models.faster_rcnn:FasterRcnn",
+    "torchvision_detection": "trainyard.models.torchvision_detection:TorchvisionDetection",
 }
 """Architecture name to `module:function`, imported when it is used."""
 

@@ -11,7 +11,7 @@ from trainyard.errors import TrialError
 from trainyard.models.normalization import normalization_for
 from trainyard.models.torchvision import build_net, head_of
 from trainyard.models.weights import load_weights
-from trainyard.spec.model import Backbone
+from trainyard.spec.models.settings import Backbone
 
 _LAST_MAPS = {
     "densenet": "relu",
@@ -66,15 +66,23 @@ def feature_extractor(settings: Backbone, image: tuple[int, int, int]) -> Frozen
     """
     architecture, weights = settings.architecture, settings.weights
     net = build_net(architecture, image=image, outputs=CLASSES, initialise=weights is None)
-    head = head_of(net)
-    # Of the same modules as the net, of which it forgets what comes after the node.
-    extractor = _until(net, settings.until or last_maps(architecture), architecture)
-    if weights is not None:
-        needed = extractor.state_dict().keys()
-        unused = [name for name in head if name not in needed]
-        load_weights(net, weights, architecture=architecture, head=unused, needed=needed)
+    extractor = layers_until(net, settings.until or last_maps(architecture), settings)
     imagenet = settings.normalize == "imagenet"
     return FrozenFeatures(normalization_for(architecture, weights) if imagenet else nn.Identity(), extractor)
+
+
+def layers_until(net: nn.Module, node: str, settings: Backbone) -> nn.Module:
+    """The layers of a net of torchvision's up to a node, with the pretrained weights that are asked for.
+
+    They answer with {"features": Tensor}, and are the modules of the net itself, by the same paths. TrialError for a
+    node that isn't there, and if the weights can't be had or don't fit.
+    """
+    layers = _until(net, node, settings.architecture)
+    if settings.weights is not None:
+        needed = layers.state_dict().keys()
+        unused = [name for name in head_of(net) if name not in needed]
+        load_weights(net, settings.weights, architecture=settings.architecture, head=unused, needed=needed)
+    return layers
 
 
 def last_maps(architecture: str) -> str:

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from trainyard.errors import TrialError
 from trainyard.models.cnn import Cnn
 from trainyard.models.features import feature_extractor, output_shape
-from trainyard.spec.model import Backbone
+from trainyard.spec.models.settings import Backbone
 
 
 class Transfer(nn.Module):
     """Frozen layers of one of torchvision's nets; on their feature maps 3x3 convolution, ReLU and max pooling by 2 for
     each of `channels`, then dropout and a dense layer.
 
-    image: (3, height, width). backbone: the settings of spec.model.Backbone. With its defaults, on ResNet-50 for
+    image: (3, height, width). backbone: a spec.models.settings.Backbone's settings. With its defaults, on ResNet-50 for
     224x224 pixels and 10 outputs: 1,182,282 trained parameters and 23,508,032 frozen ones. TrialError if nothing is
     left of the feature maps, and for what `feature_extractor` refuses.
     """

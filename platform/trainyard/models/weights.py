@@ -19,8 +19,8 @@ from trainyard.spec.pretrained import is_file
 
 State = Mapping[str, Tensor]
 
-_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Heads of googlenet and inception_v3 that help their training only; our models have none."""
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.")
+"""Heads of googlenet, inception_v3 and the segmentation models that help their training only; our models have none."""
 
 _DENSE_LAYER = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 """Names in torchvision's weights of DenseNets: `norm.1.weight`, which is `norm1.weight` today."""
@@ -41,7 +41,7 @@ def load_weights(
     TrialError if there are no such weights, or if they don't fit: it names the first that are too many, missing or of
     another shape, or not finite.
     """
-    state = _read_file(Path(weights)) if is_file(weights) else _published(architecture, weights)
+    state = read_file(Path(weights)) if is_file(weights) else _published(architecture, weights)
     own = net.state_dict()
     found = _renamed(state, own)
     if any(name not in found or found[name].shape != own[name].shape for name in head):
@@ -60,7 +60,9 @@ def load_weights(
     if misfits:
         first = listing(misfits, last="and", most=4)
         raise TrialError(f"the weights {weights} don't fit {architecture}: {first}. Are they of another architecture?")
-    broken = [name for name, tensor in found.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    # torchvision publishes weights of VGG-16 whose classifier is not a number: of use up to there.
+    used = found if needed is None else [name for name in found if name in needed]
+    broken = [name for name in used if found[name].is_floating_point() and not found[name].isfinite().all()]
     if broken:
         named = listing(broken, last="and", most=4)
         raise TrialError(f"the weights {weights} are not finite in {named}. Take those of a training that went well.")
@@ -116,16 +118,22 @@ def _published(architecture: str, name: str) -> State:
     return state
 
 
-def _read_file(path: Path) -> State:
+def read_file(path: Path, *, under: tuple[str, ...] = ("",)) -> State:
+    """The tensors of a file by name: safetensors, what torch.save made of a state_dict, or the checkpoint of a trial.
+
+    under: how the names of those that are needed begin; of a safetensors file no others are read. TrialError if the
+    file can't be read, or holds something else.
+    """
     try:
         if path.stat().st_size == 0:
             raise TrialError(f"the weights {path} are an empty file.")
         if path.suffix == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
+            from safetensors import SafetensorError, safe_open
 
             try:
-                return load_file(path)
+                with safe_open(path, "pt") as stored:
+                    names: list[str] = list(stored.keys())
+                    return {name: stored.get_tensor(name) for name in names if name.startswith(under)}
             except SafetensorError as error:
                 raise TrialError(f"the weights {path} are no safetensors file: {_first_line(error)}.") from error
         with path.open("rb") as file:

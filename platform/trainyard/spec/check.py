@@ -7,7 +7,7 @@ from trainyard.spec.check_points import point_flaws, start_flaws
 from trainyard.spec.check_search import search_flaws, short_grid_flaws
 from trainyard.spec.distributions import Float, Simplex
 from trainyard.spec.fields import paths_of, put, takes_only_whole_numbers
-from trainyard.spec.fitting import UNSEARCHED
+from trainyard.spec.fitting import unsearched
 from trainyard.spec.job import Job
 from trainyard.spec.section import Flaw, Path
 from trainyard.spec.source import COMMAND_LINE
@@ -19,6 +19,7 @@ _FIXED = {
     "objective": "trials with different objectives can't be compared",
     "decision": "trials that decide by different rules can't be compared",
     "data": "the data set is decoded once for all trials",
+    "prompts.per": "objects are told apart once for all trials, when the data set is decoded",
     "resources": "all slots of a sweep are alike",
     "model.features": "features are extracted once for all trials; the next sweep can take others",
 }
@@ -66,7 +67,7 @@ def _path_flaws(job: Job, space: Space, name: str) -> Iterator[Flaw]:
     """What is wrong with the path of a parameter, and with those its `when` looks at."""
     at: Path = ("parameters", name)
     parameter = space.parameters[name]
-    fixed = {**_FIXED, **UNSEARCHED} if job.model.fitted else _FIXED
+    fixed = {**_FIXED, **unsearched(job)}
     reason = next((why for path, why in fixed.items() if f"{name}.".startswith(f"{path}.")), None)
     if reason:
         yield Flaw(at, f"{name} can't be searched: {reason}. Set it in the job.")

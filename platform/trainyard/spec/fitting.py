@@ -1,6 +1,7 @@
-"""The rules of models that are fitted at once: what makes steps of gradients is no setting of theirs."""
+"""The rules of models that need less than others: those that are fitted at once have no use for what makes steps of
+gradients, and what is extracted once for all trials can't differ from trial to trial."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from trainyard.spec.augmentations import Augmentations
@@ -16,12 +17,35 @@ _EXAMPLES = {"loss": "{cross_entropy: {weight: 1.0}}", "optimizer": "{name: adam
 _OF_ANY_MODEL = ("epochs", "batch_size", "seed", "checkpoint_seconds")
 """Settings of `training` that say something of a model that is fitted at once, too."""
 
-UNSEARCHED = {
+_FITTED = {
     "training.batch_size": "it is the images that go through the extractor at a time",
     "training.checkpoint_seconds": "a fit is kept when it is done",
     "training.seed": "features are extracted once for all trials, with the weights that the job's seed draws",
 }
 """What a space can't vary of a model that is fitted at once, though its job has it, and why."""
+
+_EMBEDDED = {
+    "model": "embeddings are made once for all trials; the next sweep can take another, and model.embeddings: "
+    "each_step makes them anew",
+    "augmentations": "augmented images are embedded once for all trials; model.embeddings: each_step augments them "
+    "anew",
+    "training.seed": "images are augmented once for all trials, by the job's seed; model.embeddings: each_step "
+    "augments them anew",
+}
+"""The same of a model whose embeddings are made once."""
+
+
+def unsearched(job: "Job") -> Mapping[str, str]:
+    """What a space can't vary because of the job's model, though the job has it, and why."""
+    if job.model.fitted:
+        return _FITTED
+    return _EMBEDDED if job.model.extracts else {}
+
+
+def training_copies(job: "Job") -> int:
+    """Augmented copies of each row that are made, once for all trials, to be trained on beside it."""
+    shared = getattr(job.model, "embeddings", None) if job.model.extracts else None
+    return 0 if shared is None or job.augmentations == Augmentations() else int(shared.copies)
 
 
 def fitting_flaws(job: "Job") -> Iterator[Flaw]:

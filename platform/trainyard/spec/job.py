@@ -13,8 +13,11 @@ from trainyard.spec.fields import put_all
 from trainyard.spec.fitting import fitting_flaws
 from trainyard.spec.hints import close, listing
 from trainyard.spec.loss import Loss
-from trainyard.spec.model import OWN_MODEL, Model, models_for
+from trainyard.spec.model import Model, models_for
+from trainyard.spec.models.settings import OWN_MODEL
 from trainyard.spec.optimizer import Optimizer
+from trainyard.spec.pictures import IMAGES, Pictures
+from trainyard.spec.prompts import Prompts
 from trainyard.spec.scalars import show
 from trainyard.spec.schedule import Constant, Schedule
 from trainyard.spec.section import Flaw, Section, dotted, flatten, plain, refuse, stated
@@ -35,6 +38,7 @@ class Job(Section):
     task: TaskName = Field(description="What a batch, a loss and a metric mean.", examples=["classification"])
     data: DataSettings = Field(examples=[{"path": "data/digits"}])
     model: Model = Field(examples=[{"name": "cnn"}])
+    prompts: Prompts | None = None
     loss: Loss | None = Field(
         None,
         description="What is minimised; required unless the model is fitted at once.",
@@ -50,6 +54,7 @@ class Job(Section):
     training: Training = Field(examples=[{"epochs": 10, "batch_size": 64}])
     resources: Resources = Resources()
     decision: Decision | None = None
+    pictures: Pictures = Pictures()
     objective: Objectives = Field(examples=[{"metric": "val/accuracy", "mode": "max"}])
     labels: dict[str, str] = Field(
         {},
@@ -90,6 +95,13 @@ class Job(Section):
     def objectives(self) -> tuple[Objective, ...]:
         """What to improve, one or several."""
         return self.objective if isinstance(self.objective, tuple) else (self.objective,)
+
+    @property
+    def pictured(self) -> int:
+        """Images of which pictures are drawn."""
+        if self.pictures.images is not None:
+            return self.pictures.images
+        return IMAGES if TASKS[self.task].pictured else 0
 
     @property
     def watched(self) -> tuple[tuple[SpecPath, str], ...]:
@@ -166,6 +178,13 @@ def _rules(job: Job) -> Iterator[Flaw]:
         got = f"batch_size={training.batch_size}, workers={resources.workers}"
         message = f"training.batch_size must be divisible by resources.workers, got {got}."
         yield Flaw(("training", "batch_size"), message, (("resources", "workers"),))
+    elif training.batch_size // resources.workers < job.model.least_share:
+        least = f"{job.model.least_share} x resources.workers"
+        message = (
+            f"training.batch_size must be at least {least} for the model {job.model.name} as it is, which normalises "
+            f"over a worker's images, got batch_size={training.batch_size}, workers={resources.workers}."
+        )
+        yield Flaw(("training", "batch_size"), message, (("resources", "workers"), ("model",)))
     if resources.workers > 1 and resources.gpus_per_worker % 1:
         got = f"gpus_per_worker={resources.gpus_per_worker:g}, workers={resources.workers}"
         message = f"resources.gpus_per_worker must be a whole number for more than one worker, got {got}."
@@ -182,6 +201,10 @@ def _rules(job: Job) -> Iterator[Flaw]:
     yield from _task_rules(job)
     yield from _mixing_rules(job)
     yield from _decision_rules(job)
+    if job.pictures.images and not TASKS[job.task].pictured:
+        message = f"pictures.images doesn't fit the task {job.task}, of which no pictures are drawn. Set it to 0."
+        yield Flaw(("pictures", "images"), message, (("task",),))
+    yield from _prompt_rules(job)
     yield from _metric_rules(job)
     yield from _objective_rules(job)
     for label in (label for label in job.labels if not label or "." in label):
@@ -203,10 +226,13 @@ def _task_rules(job: Job) -> Iterator[Flaw]:
         if term not in takes:
             message = f"loss.{term} doesn't fit the task {task}, which takes {listing(sorted(takes))}."
             yield Flaw(("loss", term), message, (("task",),))
-        elif task in model.tasks and model.loss_terms is not None and term not in model.loss_terms:
-            answered = listing(sorted(model.loss_terms), last="and")
+        elif task in model.tasks and model.answers is not None and term not in model.answers:
+            answered = listing(sorted(model.answers), last="and")
             message = f"loss.{term} doesn't fit the model {model.name}, which answers with {answered}."
             yield Flaw(("loss", term), message, (("model", "name"),))
+        elif TASKS[task].annotation != "mask" and getattr(getattr(job.loss, term), "boundary", None):
+            message = f"loss.{term}.boundary doesn't fit the task {task}: only masks have boundaries of classes."
+            yield Flaw(("loss", term, "boundary"), f"{message} Remove it.", (("task",),))
 
 
 def _mixing_rules(job: Job) -> Iterator[Flaw]:
@@ -229,10 +255,20 @@ def _decision_rules(job: Job) -> Iterator[Flaw]:
         message = f"decision doesn't fit the task {job.task}: it is about images that have one class each. Remove it."
         yield Flaw(("decision",), message, (("task",),))
     binary = job.loss.binary_cross_entropy if job.loss else None
-    if binary and binary.positive_weight != 1 and job.decision is None:
+    if binary and binary.positive_weight != 1 and job.decision is None and job.task == "classification":
         path = ("loss", "binary_cross_entropy", "positive_weight")
         message = f"{dotted(path)} needs decision.positive, which says which class is the positive one."
         yield Flaw(path, f"{message} Add decision: {{positive: CLASS}}.", (("decision",),))
+
+
+def _prompt_rules(job: Job) -> Iterator[Flaw]:
+    """What is segmented for a prompt has prompts, and nothing else has."""
+    prompted = job.task == "promptable_segmentation"
+    if prompted and job.prompts is None:
+        yield Flaw(("prompts",), "prompts is missing. Add it, such as prompts: {per: mask}.", (("task",),))
+    if not prompted and job.prompts is not None:
+        message = f"prompts doesn't fit the task {job.task}: its models are asked for no object in particular."
+        yield Flaw(("prompts",), f"{message} Remove it.", (("task",),))
 
 
 def _metric_rules(job: Job) -> Iterator[Flaw]:

@@ -1,4 +1,4 @@
-"""torchvision's classification models, and the weights that it publishes for each.
+"""torchvision's models, and the weights that it publishes for each.
 
 They stand here as literals so that a wrong name is refused at once: importing torchvision takes seconds.
 """
@@ -92,6 +92,41 @@ Architecture = Literal[
 ]
 """The names that torchvision.models.get_model takes and that classify single images."""
 
+SegmentationArchitecture = Literal[
+    "deeplabv3_mobilenet_v3_large",
+    "deeplabv3_resnet101",
+    "deeplabv3_resnet50",
+    "fcn_resnet101",
+    "fcn_resnet50",
+    "lraspp_mobilenet_v3_large",
+]
+"""The names that torchvision.models.get_model takes and that segment images."""
+
+DetectionArchitecture = Literal[
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
+    "fcos_resnet50_fpn",
+    "retinanet_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "ssd300_vgg16",
+    "ssdlite320_mobilenet_v3_large",
+]
+"""The names that torchvision.models.get_model takes and that find boxes, and nothing beside them."""
+
+DETECTION_BACKBONES: dict[str, Architecture] = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn": "mobilenet_v3_large",
+    "fasterrcnn_mobilenet_v3_large_fpn": "mobilenet_v3_large",
+    "fasterrcnn_resnet50_fpn": "resnet50",
+    "fasterrcnn_resnet50_fpn_v2": "resnet50",
+    "fcos_resnet50_fpn": "resnet50",
+    "retinanet_resnet50_fpn": "resnet50",
+    "retinanet_resnet50_fpn_v2": "resnet50",
+    "ssd300_vgg16": "vgg16",
+}
+"""The classification models whose layers theirs are; ssdlite has narrower ones of its own."""
+
 _V1, _V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"
 _SWAG = ("IMAGENET1K_SWAG_E2E_V1", "IMAGENET1K_SWAG_LINEAR_V1")
 _TRAINED_TWICE = (
@@ -111,6 +146,14 @@ PUBLISHED: dict[str, tuple[str, ...]] = {
     "vgg16": (_V1, "IMAGENET1K_FEATURES"),
 }
 """The names of the weights of each architecture, without DEFAULT, which names one of them."""
+
+PUBLISHED_FOR_SEGMENTATION: dict[str, tuple[str, ...]] = dict.fromkeys(
+    get_args(SegmentationArchitecture), ("COCO_WITH_VOC_LABELS_V1",)
+)
+"""The same of those that segment: trained on COCO's images with the 20 classes of Pascal VOC and a background."""
+
+PUBLISHED_FOR_DETECTION: dict[str, tuple[str, ...]] = dict.fromkeys(get_args(DetectionArchitecture), ("COCO_V1",))
+"""The same of those that find boxes: trained on COCO's 80 classes, counted up to 90, and a background."""
 
 WITH_DROPOUT = ("alexnet", "efficientnet", "googlenet", "inception", "mnasnet", "mobilenet", "squeezenet", "vgg")
 """How the names of architectures begin whose classifier has dropout."""
@@ -137,7 +180,7 @@ def weights_problem(path: str, architecture: str, weights: str | None) -> str | 
         if not weights.endswith(SUFFIXES):
             return f"{path} must be a file that ends in {listing(SUFFIXES)}, got {show(weights)}."
         return None
-    names = ("DEFAULT", *PUBLISHED[architecture])
+    names = ("DEFAULT", *{**PUBLISHED, **PUBLISHED_FOR_SEGMENTATION, **PUBLISHED_FOR_DETECTION}[architecture])
     if weights in names:
         return None
     rule = f"{path} must be {listing(names)} of {architecture}, or a file such as weights/{architecture}.safetensors"

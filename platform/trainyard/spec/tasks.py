@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["min", "max"]
-TaskName = Literal["classification", "semantic_segmentation", "detection"]
+TaskName = Literal["classification", "semantic_segmentation", "promptable_segmentation", "detection"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +16,14 @@ class TaskFacts:
     metrics: the metrics an objective or early stopping may name, each with the mode in which it is better.
     class_metrics: those that each class has too, under `<metric>/<class>`; more is better.
     loss_terms: the terms a loss may mix.
+    pictured: whether there is more to an answer than its name, so that pictures of it are drawn.
     """
 
     annotation: Literal["label", "mask", "boxes"]
     metrics: Mapping[str, Mode]
     class_metrics: frozenset[str] = frozenset()
     loss_terms: frozenset[str]
+    pictured: bool = True
 
 
 TASKS: Mapping[str, TaskFacts] = {
@@ -39,6 +41,7 @@ TASKS: Mapping[str, TaskFacts] = {
         },
         class_metrics=frozenset({"val/precision", "val/recall", "val/f1", "val/average_precision"}),
         loss_terms=frozenset({"binary_cross_entropy", "cross_entropy", "focal"}),
+        pictured=False,
     ),
     "semantic_segmentation": TaskFacts(
         annotation="mask",
@@ -50,7 +53,21 @@ TASKS: Mapping[str, TaskFacts] = {
             "train/loss": "min",
             "train/pixel_accuracy": "max",
         },
-        loss_terms=frozenset({"cross_entropy", "focal"}),
+        class_metrics=frozenset({"val/iou", "val/dice"}),
+        loss_terms=frozenset(
+            {"cross_entropy", "binary_cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz"}
+        ),
+    ),
+    "promptable_segmentation": TaskFacts(
+        annotation="mask",
+        metrics={
+            "val/loss": "min",
+            "val/iou": "max",
+            "val/dice": "max",
+            "train/loss": "min",
+            "train/iou": "max",
+        },
+        loss_terms=frozenset({"binary_cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz"}),
     ),
     "detection": TaskFacts(
         annotation="boxes",
@@ -61,7 +78,10 @@ TASKS: Mapping[str, TaskFacts] = {
             "val/map75": "max",
             "train/loss": "min",
         },
-        loss_terms=frozenset({"heatmap", "size", "offset", "classification", "box", "objectness", "proposal_box"}),
+        class_metrics=frozenset({"val/ap"}),
+        loss_terms=frozenset(
+            {"heatmap", "size", "offset", "classification", "box", "objectness", "proposal_box", "centerness"}
+        ),
     ),
 }
 """By name: one for each TaskName."""

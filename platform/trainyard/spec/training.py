@@ -14,6 +14,17 @@ from trainyard.spec.tasks import Mode
 
 Pixels = Annotated[int, Field(ge=1, le=16384)]
 
+
+def _rule_or_size(value: Any) -> str:
+    return "rule" if isinstance(value, str) else "size"
+
+
+ImageSize = Annotated[
+    Annotated[Literal["auto"], Tag("rule")]
+    | Annotated[Annotated[tuple[Pixels, Pixels], Field(strict=False)], Tag("size")],
+    Discriminator(_rule_or_size),
+]
+
 SCHEMES = ("s3", "gs", "gcs", "file")
 """What may stand before `://` in the address of a data set."""
 
@@ -24,8 +35,11 @@ class DataSettings(Section):
     path: str = Field(
         min_length=1, description="Folder of the data set, or its s3:// or gs:// address.", examples=["data/digits"]
     )
-    image_size: Annotated[tuple[Pixels, Pixels], Field(strict=False)] | None = Field(
-        None, description="Height and width to which images are resized, in pixels; as stored when absent."
+    image_size: ImageSize | None = Field(
+        None,
+        description="Height and width to which images are resized, in pixels; auto: one that suits what is stored; as "
+        "stored when absent.",
+        examples=[[180, 240]],
     )
     resize: Literal["stretch", "pad", "crop"] = Field(
         "stretch",

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainyard.training.gradients.health import Finding
+from trainyard.training.pictures import Drawn
+
+__all__ = ["Assignment", "Drawn", "EpochDone", "Started"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +26,14 @@ class Assignment:
 class Started:
     """A trial that stands ready: its finished epochs' metrics, and the sampled values read back from live objects.
 
-    findings: what was found to be wrong with its training in those epochs.
+    findings: what was found to be wrong with its training in those epochs. draws: whether it has pictures to draw.
     """
 
     history: tuple[dict[str, float], ...]
     live: dict[str, Any]
     done: str | None
     findings: tuple[Finding, ...] = ()
+    draws: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,28 @@
-"""The states of trials on disk: one folder a trial, `last.pt` to go on from and `best.pt` to keep.
+"""The states of trials on disk: one folder a trial, `last.pt` to go on from and `best.pt` to keep, with its pictures.
 
-The workers write them (`training.checkpoint`), on storage that the nodes share. The driver deletes them, once it has
-recorded that a trial has ended: `last.pt` always, `best.pt` but for the best trials of the sweep.
+The workers write them (`training.checkpoint`, `training.pictures`), on storage that the nodes share. The driver deletes
+states, once it has recorded that a trial has ended: `last.pt` always, `best.pt` but for the best trials of the sweep.
+Pictures stay: MLflow may take them late, and all of a trial's are smaller than a state.
 """
 
-import shutil
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from trainyard.errors import RunError
+
+TRIALS = "trials"
+"""The folder of the trials in that of a sweep."""
+
+PICTURES = "pictures"
+"""The folder of a trial's pictures in its own."""
 
 
 class TrialFolder:
     """`<sweep>/trials/<number>/`; made when the first file is written."""
 
     def __init__(self, sweep_folder: Path, trial: int) -> None:
-        self._path = sweep_folder / "trials" / f"{trial:05d}"
+        self._path = sweep_folder / TRIALS / f"{trial:05d}"
 
     @property
     def last(self) -> Path:
@@ -26,6 +33,15 @@ class TrialFolder:
     def best(self) -> Path:
         """The state at the best epoch."""
         return self._path / "best.pt"
+
+    @property
+    def pictures(self) -> Path:
+        """Where the pictures of the best epoch are."""
+        return self._path / PICTURES
+
+    def pictures_drawn(self) -> tuple[str, ...]:
+        """The names of the pictures that are there."""
+        return tuple(sorted(path.name for path in self.pictures.glob("[!.]*.png")))
 
     def last_state(self) -> bytes | None:
         """What `last` holds; None where there is none yet. RunError where it can't be read."""
@@ -39,12 +55,19 @@ class TrialFolder:
     def drop_last(self) -> None:
         self.last.unlink(missing_ok=True)
 
+    def drop_states(self) -> None:
+        """Delete all but the pictures, as far as the disk lets."""
+        with contextlib.suppress(OSError):
+            for path in [path for path in self._path.iterdir() if path.name != PICTURES]:
+                path.unlink(missing_ok=True)
+            self._path.rmdir()  # refused where there are pictures
+
 
 def keep_only(sweep_folder: Path, best: Iterable[int], ended: Iterable[int]) -> set[int]:
-    """Delete what the `ended` trials need no more: all but the best state of the `best`; return those that stay."""
+    """Delete states that the `ended` trials need no more: all but the best of the `best`. Return those that stay."""
     stay = set(best) & set(ended)
     for trial in stay:
         TrialFolder(sweep_folder, trial).drop_last()
     for trial in set(ended) - stay:
-        shutil.rmtree(sweep_folder / "trials" / f"{trial:05d}", ignore_errors=True)
+        TrialFolder(sweep_folder, trial).drop_states()
     return stay

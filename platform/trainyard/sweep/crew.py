@@ -21,7 +21,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from trainyard.data.cache import SharedData
 from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job
-from trainyard.sweep.assignment import EpochDone, Started
+from trainyard.sweep.assignment import Drawn, EpochDone, Started
+from trainyard.sweep.extraction import SharedExtraction
 from trainyard.sweep.mailbox import Answer, Mailbox
 from trainyard.sweep.workers import CrewLost
 
@@ -35,7 +36,7 @@ class CrewOrders:
 
     job: Job
     directory: Path | None
-    data: SharedData
+    data: SharedData | SharedExtraction
 
 
 def open_mailboxes(count: int) -> list[MailboxHandle]:
@@ -134,6 +135,10 @@ class CrewWorkers:
             self._call("save", str(path))
         except TrialError as error:
             raise RunError(error.reason) from None
+
+    def draw(self, folder: Path) -> Drawn:
+        drawn: Drawn = self._call("draw", str(folder))
+        return drawn
 
     def stop(self) -> None:
         self._call("stop")

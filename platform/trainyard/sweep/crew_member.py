@@ -101,6 +101,8 @@ class _Serving:
                 return self._worker.state()
             case "save":
                 return self._worker.save(command.payload)
+            case "draw":
+                return self._worker.draw(command.payload)
             case "stop":
                 return self._worker.stop()
             case "quit":

@@ -14,11 +14,12 @@ from typing import Any
 from trainyard.spec.job import Job
 from trainyard.spec.tasks import STEPS_TO_TARGET
 from trainyard.sweep.assignment import Assignment
-from trainyard.sweep.record import TrialRecord, found, replay
+from trainyard.sweep.record import TrialRecord, found, pictures_of, replay
 from trainyard.sweep.study import Proposal, Study
 from trainyard.tracking.events import (
     Event,
     SweepEnded,
+    SweepPictures,
     SweepStarted,
     SweepState,
     TrialEpoch,
@@ -27,6 +28,7 @@ from trainyard.tracking.events import (
     TrialState,
 )
 from trainyard.training.gradients.health import Finding
+from trainyard.training.pictures import Drawn
 
 Listener = Callable[[Event], None]
 
@@ -110,6 +112,16 @@ class Ledger:
         event = found(trial, finding)
         if self.records[trial].find(event):
             self._send(event)
+
+    def drawn(self, trial: int, drawn: Drawn) -> None:
+        """Pictures of a trial's best epoch have been drawn. What is known already is not taken twice."""
+        event = pictures_of(trial, drawn)
+        if self.records[trial].picture(event):
+            self._send(event)
+
+    def sheets(self, event: SweepPictures) -> None:
+        """The best trials' pictures have been put together."""
+        self._send(event)
 
     def end(self, trial: int, state: TrialState, reason: str) -> None:
         """A trial has ended: finished, pruned, failed or diverged. A second end is not taken."""

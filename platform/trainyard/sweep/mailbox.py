@@ -1,8 +1,8 @@
 """The mailbox between a slot and its crew.
 
-A slot gives one command at a time (`start`, `epoch`, `save`, `stop`); every worker of the crew fetches it, carries it
-out and answers. The mailbox runs as a zero-CPU actor, but knows nothing of Ray: it is a plain asyncio object and is
-tested as one.
+A slot gives one command at a time (`start`, `epoch`, `save`, `draw`, `stop`); every worker of the crew fetches it,
+carries it out and answers. The mailbox runs as a zero-CPU actor, but knows nothing of Ray: it is a plain asyncio object
+and is tested as one.
 
 It also is where the loss of a crew becomes known. The workers of one process group share a *generation*, a random
 text. When Ray Train has rebuilt a worker group, its workers join with a new generation: whatever command was under way

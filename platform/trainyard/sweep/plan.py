@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainyard.data.loading import DataPlan, plan_data
+from trainyard.data.loading import SHARE_WHEN_FORCED, DataPlan, plan_data, readable
 from trainyard.data.manifest import Manifest
+from trainyard.data.shapes import DecodeSettings, decoded_row_bytes
 from trainyard.errors import InfeasibleError
 from trainyard.spec.job import Job
-from trainyard.spec.model import Svm
+from trainyard.spec.models.promptable import Sam
+from trainyard.spec.models.svm import Svm
 from trainyard.spec.search import Asha, Hyperband, Pbt
 from trainyard.spec.space import Space
 from trainyard.sweep.points import trial_count
+from trainyard.tasks.fitting import rows_trained_on
 
 Node = Mapping[str, float]
 """One node's resources, as Ray counts them: {"CPU": 16, "GPU": 1}; `object_store_memory` is what its store has free."""
@@ -22,16 +25,19 @@ NO_LIMIT = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeaturePlan:
-    """What is extracted before the first trial, once for all: features of which network, for how many rows a split."""
+class ExtractionPlan:
+    """What is extracted before the first trial, once for all: `features of vgg16`, for so many rows of each split.
 
-    architecture: str
-    pool: str
+    nbytes: of the columns, by split, where that is known without building a network.
+    """
+
+    what: str
     rows: Mapping[str, int]
+    nbytes: Mapping[str, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For `--format json`."""
-        return {"architecture": self.architecture, "pool": self.pool, "rows": dict(self.rows)}
+        return {"what": self.what, "rows": dict(self.rows), **({"bytes": dict(self.nbytes)} if self.nbytes else {})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,7 @@ class Plan:
     slots: trials at a time. workers: processes that train one trial (more than one: a crew). rungs: the epochs at which
     the scheduler may stop trials. epochs: the most that are trained in all; `expected_epochs` with the scheduler's
     stops, assuming that each rung lets one in `reduction_factor` pass. data: how the splits get to the workers, where
-    the data set is known; features: the same where a model is fitted to features, which are shared in their place.
+    the data set is known; extraction: the same where something is extracted from them, and shared in their place.
     """
 
     slots: int
@@ -55,7 +61,7 @@ class Plan:
     cluster_cpus: float
     cluster_gpus: float
     data: DataPlan | None = None
-    features: FeaturePlan | None = None
+    extraction: ExtractionPlan | None = None
 
     @property
     def crews(self) -> int:
@@ -70,7 +76,7 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """For `--format json`."""
         data = {} if self.data is None else {"data": self.data.as_dict()}
-        features = {} if self.features is None else {"features": self.features.as_dict()}
+        extraction = {} if self.extraction is None else {"extraction": self.extraction.as_dict()}
         return {
             "slots": self.slots,
             "crews": self.crews,
@@ -84,7 +90,7 @@ class Plan:
             "gpus_used": self.gpus,
             "cluster": {"cpus": self.cluster_cpus, "gpus": self.cluster_gpus},
             **data,
-            **features,
+            **extraction,
         }
 
 
@@ -147,18 +153,38 @@ def make_plan(job: Job, space: Space, nodes: Sequence[Node], manifest: Manifest 
         gpus=slots * resources.workers * gpus_of_trial(job),
         cluster_cpus=sum(node.get("CPU", 0.0) for node in nodes),
         cluster_gpus=sum(node.get("GPU", 0.0) for node in nodes),
-        data=None if manifest is None or job.model.fitted else make_data_plan(job, manifest, nodes, trials=slots),
-        features=None if manifest is None else _feature_plan(job, manifest),
+        data=None if manifest is None or job.model.extracts else make_data_plan(job, manifest, nodes, trials=slots),
+        extraction=None if manifest is None else make_extraction_plan(job, manifest, nodes),
     )
 
 
-def _feature_plan(job: Job, manifest: Manifest) -> FeaturePlan | None:
-    """None for a model that is trained on images."""
-    if not isinstance(job.model, Svm):
-        return None
-    extractor, splits = job.model.features, dict.fromkeys((job.data.train_split, job.data.evaluate_split))
+def make_extraction_plan(job: Job, manifest: Manifest, nodes: Sequence[Node]) -> ExtractionPlan | None:
+    """None for a model that is trained on images; InfeasibleError where what is extracted doesn't fit a node."""
+    splits = job.data.train_split, job.data.evaluate_split
     rows = {split: manifest.splits[split].rows for split in splits}
-    return FeaturePlan(architecture=extractor.architecture, pool=extractor.pool, rows=rows)
+    match job.model:
+        case Svm(features=extractor):
+            return ExtractionPlan(what=f"features of {extractor.architecture} ({extractor.pool})", rows=rows)
+        case Sam() as model if model.extracts:
+            rows[splits[0]] = rows_trained_on(job, manifest)
+            settings = DecodeSettings.of(job.data, manifest, job.prompts)
+            row_bytes = model.embedding_bytes + decoded_row_bytes(manifest, splits[0], settings, job.data.path)
+            nbytes = {split: count * row_bytes for split, count in rows.items()}
+            _require_room(nbytes, nodes)
+            return ExtractionPlan(what=f"embeddings of {model.architecture}", rows=rows, nbytes=nbytes)
+    return None
+
+
+def _require_room(nbytes: Mapping[str, int], nodes: Sequence[Node]) -> None:
+    """Each node on which trials are has a copy."""
+    room = int(SHARE_WHEN_FORCED * min((node.get("object_store_memory", NO_LIMIT) for node in nodes), default=NO_LIMIT))
+    if sum(nbytes.values()) > room:
+        sizes = " and ".join(f"{split} ({readable(size)})" for split, size in nbytes.items())
+        raise InfeasibleError(
+            f"the embeddings of {sizes} don't fit the smallest object store of the nodes, which has room for "
+            f"{readable(room)}. Set fewer model.embeddings.copies, or model.embeddings=each_step, or take machines "
+            "with more memory."
+        )
 
 
 def make_rungs(job: Job, space: Space) -> tuple[int, ...]:

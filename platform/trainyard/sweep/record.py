@@ -7,8 +7,19 @@ from typing import Any, Literal
 
 from trainyard.spec.tasks import STEPS_TO_TARGET
 from trainyard.spec.training import Objective
-from trainyard.tracking.events import Best, Event, TrialEnded, TrialEpoch, TrialFinding, TrialStarted, TrialState
+from trainyard.sweep.checkpoints import PICTURES, TRIALS
+from trainyard.tracking.events import (
+    Best,
+    Event,
+    TrialEnded,
+    TrialEpoch,
+    TrialFinding,
+    TrialPictures,
+    TrialStarted,
+    TrialState,
+)
 from trainyard.training.gradients.health import Finding
+from trainyard.training.pictures import Drawn
 
 
 @dataclass
@@ -28,6 +39,7 @@ class TrialRecord:
     best_metrics: Mapping[str, float] = field(default_factory=dict)
     target: Best | None = None
     findings: set[str] = field(default_factory=set)
+    pictures: TrialPictures | None = None
 
     @property
     def ended(self) -> bool:
@@ -50,6 +62,12 @@ class TrialRecord:
         """Hear that something is wrong. False, and nothing changes, if it is known already."""
         known = event.finding in self.findings
         self.findings.add(event.finding)
+        return not known
+
+    def picture(self, event: TrialPictures) -> bool:
+        """Hear of pictures. False if just these are known already."""
+        known = event == self.pictures
+        self.pictures = event
         return not known
 
     def end(self, state: TrialState, reason: str) -> TrialEnded:
@@ -83,6 +101,13 @@ def found(trial: int, finding: Finding) -> TrialFinding:
     return TrialFinding(trial=trial, finding=finding.name, layer=finding.layer, reason=finding.reason)
 
 
+def pictures_of(trial: int, drawn: Drawn) -> TrialPictures:
+    """What is told of pictures that were drawn."""
+    folder = f"{TRIALS}/{trial:05d}/{PICTURES}"
+    files = [f"{folder}/{name}" for name in drawn.files]
+    return TrialPictures(trial=trial, epoch=drawn.epoch, files=files, trouble=drawn.trouble)
+
+
 def replay(events: Sequence[Event], objectives: Sequence[Objective]) -> dict[int, TrialRecord]:
     """The records that a journal amounts to, by trial."""
     records: dict[int, TrialRecord] = {}
@@ -94,6 +119,8 @@ def replay(events: Sequence[Event], objectives: Sequence[Objective]) -> dict[int
                 records[event.trial].take(event)
             case TrialFinding():
                 records[event.trial].find(event)
+            case TrialPictures():
+                records[event.trial].picture(event)
             case TrialEnded():
                 records[event.trial].state, records[event.trial].reason = event.state, event.reason
     return records

@@ -16,8 +16,9 @@ from trainyard.data.dataset import Dataset
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.checkpoints import keep_only
+from trainyard.sweep.contact_sheets import MOST_TRIALS, draw_contact_sheets
 from trainyard.sweep.crew import Crew, CrewOrders, beside_driver, close_crews, open_mailboxes
-from trainyard.sweep.features import SharedFeatures, share_features
+from trainyard.sweep.extraction import SharedExtraction, share_extracted
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Ledger, Listener
 from trainyard.sweep.opening import opening
@@ -91,6 +92,9 @@ def run_sweep(
             except BaseException as error:
                 ledger.close("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", describe(error))
                 raise
+            shown = [ledger.records[trial] for trial in ledger.best_trials(MOST_TRIALS)]
+            if sheets := draw_contact_sheets(sweep.folder.path, shown):
+                ledger.sheets(sheets)
             ledger.close(state, reason)
     best = ledger.best_trials(sweep.space.search.keep_checkpoints)
     return Outcome(name=sweep.folder.name, state=state, reason=reason, records=ledger.records, best=best)
@@ -120,13 +124,14 @@ def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) 
     return _ending(searcher, ledger)
 
 
-def _share(sweep: Sweep, plan: Plan) -> SharedData | SharedFeatures:
-    """What all trials are trained on: decoded splits, or features where the model is fitted at once."""
+def _share(sweep: Sweep, plan: Plan) -> SharedData | SharedExtraction:
+    """What all trials are trained on: decoded splits, or what is extracted from them."""
     job = sweep.job
-    if plan.features is not None:
-        return share_features(job, sweep.dataset)
+    if plan.extraction is not None:
+        return share_extracted(job, sweep.dataset)
     assert plan.data is not None
-    return share(sweep.dataset, job.data, plan.data, cpus_per_worker=job.resources.cpus_per_worker)
+    cpus = job.resources.cpus_per_worker
+    return share(sweep.dataset, job.data, plan.data, prompts=job.prompts, cpus_per_worker=cpus)
 
 
 def _tuner(
@@ -221,12 +226,11 @@ def _past_epochs(past: Sequence[Event], job: Job) -> Iterator[tuple[TrialRecord,
 
 
 @contextlib.contextmanager
-def _crews(sweep: Sweep, plan: Plan, data: SharedData | SharedFeatures) -> Iterator[list[Any]]:
+def _crews(sweep: Sweep, plan: Plan, data: SharedData | SharedExtraction) -> Iterator[list[Any]]:
     """A mailbox for each slot of the plan, and the crews behind them, which start beside Tune."""
     if not plan.crews:
         yield []
         return
-    assert isinstance(data, SharedData), "what is fitted at once is fitted by one worker"
     mailboxes = open_mailboxes(plan.crews)
     orders = CrewOrders(job=sweep.job, directory=sweep.job.directory, data=data)
     crews = [

@@ -13,6 +13,7 @@ from trainyard.spec.tasks import STEPS_TO_TARGET
 from trainyard.sweep.ledger import Ledger
 from trainyard.tracking.events import TrialState
 from trainyard.training.gradients.health import Finding
+from trainyard.training.pictures import Drawn
 
 STOPPED = "stopped by the scheduler"
 
@@ -101,6 +102,8 @@ class LedgerSearcher(DriverOnly, Searcher):
 
         for finding in result["trainyard/findings"]:
             self._keep_error(partial(self._ledger.finding, self._numbers[trial_id], Finding(**finding)))
+        for drawn in result["trainyard/drawn"]:
+            self._keep_error(partial(self._ledger.drawn, self._numbers[trial_id], Drawn(**drawn)))
 
     def _keep_error(self, step: Any) -> None:
         try:

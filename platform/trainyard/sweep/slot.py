@@ -19,7 +19,7 @@ from trainyard.errors import TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.checkpoints import TrialFolder
-from trainyard.sweep.features import SharedFeatures
+from trainyard.sweep.extraction import SharedExtraction
 from trainyard.sweep.plan import gpus_of_trial
 from trainyard.sweep.roster import GATHER_SECONDS
 from trainyard.sweep.trial_run import Result, TrialRun
@@ -32,7 +32,7 @@ class SlotOrders:
 
     job: Job
     directory: Path | None
-    data: SharedData | SharedFeatures
+    data: SharedData | SharedExtraction
     folder: Path
     roster: Any
     mailboxes: tuple[Any, ...] = ()
@@ -80,6 +80,7 @@ class Slot(tune.Trainable):
                 "reason": result.reason,
                 "live": result.live,
                 "findings": [asdict(finding) for finding in result.findings],
+                "drawn": [asdict(result.drawn)] if result.drawn else [],
             },
         }
 

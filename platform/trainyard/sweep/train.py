@@ -16,7 +16,7 @@ from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Listener
 from trainyard.sweep.opening import opening
-from trainyard.sweep.record import TrialRecord, found, replay
+from trainyard.sweep.record import TrialRecord, found, pictures_of, replay
 from trainyard.sweep.trial_run import Result, TrialRun
 from trainyard.sweep.workers import Workers, describe
 from trainyard.tracking.events import Event, SweepEnded, TrialEpoch, TrialNote, TrialStarted
@@ -24,6 +24,8 @@ from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import recording
 
 if TYPE_CHECKING:
+    from trainyard.data.cache import SharedData
+    from trainyard.sweep.extraction import SharedExtraction
     from trainyard.training.kinds import AnyData
 
 TRIAL = 0
@@ -33,8 +35,8 @@ TRIAL = 0
 class Training:
     """Everything that was asked for, checked. `folder` is laid out as a sweep's, without a space.
 
-    on_ray: whether a Ray is connected, which several workers and streamed splits need. data: None for a model that is
-    fitted to features.
+    on_ray: whether a Ray is connected, which several workers and streamed splits need. data: None where trials are
+    trained on what is extracted.
     """
 
     job: Job
@@ -103,6 +105,10 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
             heard = found(TRIAL, finding)
             if record.find(heard):
                 send(heard)
+        if result.drawn:
+            pictures = pictures_of(TRIAL, result.drawn)
+            if record.picture(pictures):
+                send(pictures)
     if result.state == "unfinished":
         raise RunError(result.reason)
     assert result.state != "running"
@@ -113,21 +119,10 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
 @contextlib.contextmanager
 def _workers(training: Training) -> Iterator[Workers]:
     job = training.job
-    if job.model.fitted:
-        from trainyard.training.svm.features import read_features_here
-
-        device = "cuda" if job.resources.gpus_per_worker else "cpu"
-        yield _solo(training, partial(read_features_here, job, training.dataset, device))
-        return
-    assert training.data is not None
     if not training.on_ray:
-        from trainyard.data.local import read_here
-
-        yield _solo(training, partial(read_here, training.dataset, job.data))
+        yield _solo(training, _read_here(training))
         return
-    from trainyard.data.cache import share
-
-    data = share(training.dataset, job.data, training.data, cpus_per_worker=job.resources.cpus_per_worker)
+    data = _shared(training)
     if job.resources.workers == 1:
         yield _solo(training, data.read)
         return
@@ -140,6 +135,32 @@ def _workers(training: Training) -> Iterator[Workers]:
         yield CrewWorkers(mailbox)
     finally:
         close_crews([crew])
+
+
+def _read_here(training: Training) -> Callable[[], "AnyData"]:
+    """What one worker in this process is trained on, once it is called."""
+    job = training.job
+    if job.model.extracts:
+        from trainyard.training.extraction.here import read_extracted_here
+
+        device = "cuda" if job.resources.gpus_per_worker else "cpu"
+        return partial(read_extracted_here, job, training.dataset, device)
+    from trainyard.data.local import read_here
+
+    return partial(read_here, training.dataset, job.data, job.prompts)
+
+
+def _shared(training: Training) -> "SharedData | SharedExtraction":
+    job = training.job
+    if job.model.extracts:
+        from trainyard.sweep.extraction import share_extracted
+
+        return share_extracted(job, training.dataset)
+    from trainyard.data.cache import share
+
+    assert training.data is not None
+    cpus = job.resources.cpus_per_worker
+    return share(training.dataset, job.data, training.data, prompts=job.prompts, cpus_per_worker=cpus)
 
 
 def _solo(training: Training, read: Callable[[], "AnyData"]) -> Workers:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job, Objective
-from trainyard.sweep.assignment import Assignment, Started
+from trainyard.sweep.assignment import Assignment, Drawn, Started
 from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.workers import CrewLost, Workers
 from trainyard.tracking.events import TrialState
@@ -30,7 +30,8 @@ class Result:
     state: running, finished, failed or diverged; reason says why the trial ended. "unfinished" is no end of the trial
     but of the sweep: its disk is full, or its crew won't come again. `metrics` is empty where no epoch goes with it.
     `live` holds the sampled values as read back from the live objects. `findings` is what was found to be wrong with
-    the training and not told in an earlier result; after a loss or a resume some may have been told before it.
+    the training and not told in an earlier result; after a loss or a resume some may have been told before it. The same
+    holds for `drawn`, the pictures of the best epoch so far.
     """
 
     epoch: int
@@ -39,6 +40,7 @@ class Result:
     reason: str = ""
     live: dict[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    drawn: Drawn | None = None
 
     @property
     def done(self) -> bool:
@@ -73,6 +75,8 @@ class TrialRun:
         self._live: dict[str, Any] = {}
         self._findings: tuple[Finding, ...] = ()
         self._told: set[str] = set()
+        self._draws = False
+        self._drawn: Drawn | None = None
         self._done: str | None = None
         self._failure: TrialError | None = None
         self._obstacle: str | None = None
@@ -83,7 +87,8 @@ class TrialRun:
         result = self._next_result()
         untold = tuple(finding for finding in self._findings if finding.name not in self._told)
         self._told.update(finding.name for finding in untold)
-        return replace(result, findings=untold)
+        drawn, self._drawn = self._drawn, None
+        return replace(result, findings=untold, drawn=drawn)
 
     def _next_result(self) -> Result:
         while self._goes_on and len(self._history) <= self._reported:
@@ -139,6 +144,10 @@ class TrialRun:
         self._live = started.live
         self._done = started.done
         self._findings = started.findings
+        self._draws = started.draws
+        # What was drawn before a loss may never have been told.
+        if self._draws and self._history and (files := self._folder.pictures_drawn()):
+            self._drawn = Drawn(epoch=best_epoch(self._history, self._job.objectives[0]), files=files)
 
     def _start(self, state: bytes | None) -> Started:
         try:
@@ -163,6 +172,8 @@ class TrialRun:
         best = is_best(self._history, self._job.objectives[0])
         if best:
             self._workers.save(self._folder.best)
+            if self._draws:
+                self._drawn = self._workers.draw(self._folder.pictures)
         if due:
             self._workers.save(self._folder.last)
             self._saved_at = self._clock()
@@ -177,8 +188,15 @@ class TrialRun:
 
 def is_best(history: list[dict[str, float]], objective: Objective) -> bool:
     """Whether the last epoch is the best so far; the first of equals is kept, and NaN is never best."""
+    return best_epoch(history, objective) == len(history)
+
+
+def best_epoch(history: list[dict[str, float]], objective: Objective) -> int:
+    """The first of the best ones, counted from 1; 0 where the objective never was a number."""
     best: float | None = None
-    for epoch in history[:-1]:
+    found = 0
+    for number, epoch in enumerate(history, start=1):
         value = epoch.get(objective.metric, math.nan)
-        best = value if objective.improves(value, on=best) else best
-    return objective.improves(history[-1].get(objective.metric, math.nan), on=best)
+        if objective.improves(value, on=best):
+            best, found = value, number
+    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainyard.spec.job import Job
-from trainyard.sweep.assignment import EpochDone, Started
+from trainyard.sweep.assignment import Drawn, EpochDone, Started
 from trainyard.training import checkpoint
 from trainyard.training.gradients.health import Finding
 from trainyard.training.kinds import AnyData, AnyTrial, build_trial
@@ -44,6 +44,7 @@ class Worker:
             live=self._trial.live_values(),
             done=self._trial.done,
             findings=self._trial.findings,
+            draws=self._trial.draws,
         )
 
     def epoch(self) -> EpochDone:
@@ -63,6 +64,10 @@ class Worker:
         """Write the state of the trial under way to a file, on rank 0. RunError where the disk refuses."""
         if self._member.rank == 0:
             checkpoint.save_state(Path(path), self._running.state())
+
+    def draw(self, folder: str) -> Drawn | None:
+        """Write pictures of what the trial under way answers, on rank 0. Never raises: what goes wrong is told."""
+        return self._running.draw(Path(folder)) if self._member.rank == 0 else None
 
     def stop(self) -> None:
         """End the trial under way, if any, and free its memory."""

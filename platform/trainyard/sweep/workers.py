@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trainyard.errors import TrainyardError, TrialError
-from trainyard.sweep.assignment import EpochDone, Started
+from trainyard.sweep.assignment import Drawn, EpochDone, Started
 
 if TYPE_CHECKING:  # the worker imports torch, which a crew's slot does without
     from trainyard.sweep.worker import Worker
@@ -27,8 +27,8 @@ class Workers(Protocol):
     """The workers of one slot. One trial at a time; calls come from one thread.
 
     `start` and `epoch` may raise TrialError or Diverged, with what was found until then: the trial has then ended and
-    the workers are ready for the next `start`. `save` raises RunError where the disk refuses. Workers that live in
-    other processes may raise CrewLost at any time: `start` again with a state.
+    the workers are ready for the next `start`. `save` raises RunError where the disk refuses, `draw` only tells of it.
+    Workers that live in other processes may raise CrewLost at any time: `start` again with a state.
     """
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started: ...
@@ -38,6 +38,8 @@ class Workers(Protocol):
     def state(self) -> bytes: ...
 
     def save(self, path: Path) -> None: ...
+
+    def draw(self, folder: Path) -> Drawn: ...
 
     def stop(self) -> None: ...
 
@@ -63,6 +65,11 @@ class SoloWorkers:
 
     def save(self, path: Path) -> None:
         self._worker.save(str(path))
+
+    def draw(self, folder: Path) -> Drawn:
+        drawn = self._worker.draw(str(folder))
+        assert drawn is not None, "a lone worker is rank 0"
+        return drawn
 
     def stop(self) -> None:
         self._worker.stop()

@@ -1,23 +1,23 @@
 """Classification: an image has one class of K, the model answers with K logits, or one for two classes."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from trainyard.data.augment import EpochDraws
+from trainyard.losses.class_weights import ClassCounts
 from trainyard.losses.mix import LossMix
 from trainyard.spec.decision import Decision
 from trainyard.spec.loss import Loss
-from trainyard.spec.tasks import TASKS, class_of
+from trainyard.tasks.class_metrics import measured_classes, metrics_of, named_classes
 from trainyard.tasks.classification_meter import TOP_K, ClassificationMeter
 from trainyard.tasks.logits import require_logits
 from trainyard.tasks.task import Batch, Meter
 
-MOST_CLASSES = 20
-"""Up to so many classes, each is measured by itself; of more, those that the job names: a hundred classes would be four
-hundred metrics in every epoch."""
+if TYPE_CHECKING:  # brings what draws along
+    from trainyard.data.strips import Strip
 
 
 class Measuring:
@@ -37,14 +37,10 @@ class Measuring:
         self._device = device
         self._decision = decision
         self._single = single
-        named = {class_of("classification", metric) for metric in watched}
-        if decision:
-            named.add(decision.positive)
-        self._measured = [name for name in classes if len(classes) <= MOST_CLASSES or name in named]
-        facts = TASKS["classification"]
-        of_classes = {f"{measure}/{name}" for measure in facts.class_metrics for name in self._measured}
+        named = named_classes("classification", watched) | ({decision.positive} if decision else set())
+        self._measured = measured_classes(classes, named)
         too_few = {f"val/top{TOP_K}_accuracy"} if len(classes) <= TOP_K else set()
-        self.metrics = frozenset({*facts.metrics, *of_classes} - too_few)
+        self.metrics = metrics_of("classification", self._measured) - too_few
 
     def meter(self) -> Meter:
         """Of all metrics, in evaluation."""
@@ -57,25 +53,25 @@ class Classification:
     """Metrics: accuracy, macro-averaged f1, precision and recall, top5_accuracy with more than five classes; and
     precision, recall, f1 and average_precision by class.
 
-    The loss decides what the model answers with: binary_cross_entropy asks for one logit, that of the second class,
-    other terms for one of each class.
+    The loss decides what the model answers with: with binary_cross_entropy one logit, that of the second class, else
+    one of each class.
     """
 
     def __init__(
         self,
         *,
         classes: Sequence[str],
-        class_totals: Sequence[int],
+        class_counts: ClassCounts,
         loss: Loss,
         device: torch.device,
         decision: Decision | None = None,
         watched: Collection[str] = (),
     ) -> None:
-        """class_totals: rows of each class in the training split. watched: the metrics that the job names."""
+        """class_counts: rows of the training split. watched: the metrics that the job names."""
         self.outputs = 1 if loss.binary else len(classes)
         self._classes = tuple(classes)
         positive = None if decision is None else self._classes.index(decision.positive)
-        self.loss = LossMix(loss, class_totals, device, positive=positive)
+        self.loss = LossMix(loss, class_counts, device, positive=positive)
         self._measuring = Measuring(classes, device, decision=decision, watched=watched, single=loss.binary)
         self.metrics = self._measuring.metrics
         self._device = device
@@ -99,6 +95,10 @@ class Classification:
         own, own_terms = self.loss(output, batch["label"], share)
         other, other_terms = self.loss(output, batch["label_other"], 1 - share)
         return own + other, {name: value + other_terms[name] for name, value in own_terms.items()}
+
+    def pictures(self, output: Tensor, batch: Batch) -> "list[Strip]":
+        """None: a class needs no picture."""
+        return []
 
     def training_meter(self) -> Meter:
         return AccuracyMeter(self._device)

@@ -1,7 +1,7 @@
 """Detection: an image has boxes, each of one class of K; the model finds boxes with a class and a score each."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from trainyard.spec.tasks import TASKS
 from trainyard.tasks.metrics import mean_average_precision
 from trainyard.tasks.task import Batch, Meter, Output
 
+if TYPE_CHECKING:  # brings what draws along
+    from trainyard.data.strips import Strip
+
 FOUND = ("boxes", "labels", "scores")
 
 
@@ -24,7 +27,9 @@ class Detection:
     def __init__(self, *, classes: Sequence[str], loss: Loss, device: torch.device) -> None:
         self.outputs = len(classes)
         self.loss = Mix(loss)
-        self.metrics = frozenset(TASKS["detection"].metrics)
+        facts = TASKS["detection"]
+        of_classes = {f"{measure}/{name}" for measure in facts.class_metrics for name in classes}
+        self.metrics = frozenset({*facts.metrics, *of_classes})
         self._classes = tuple(classes)
         self._device = device
 
@@ -62,6 +67,11 @@ class Detection:
 
     def losses(self, output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return self.loss.mixed({name: value.float() for name, value in output[0].items()})
+
+    def pictures(self, output: Output, batch: Batch) -> "list[Strip]":
+        from trainyard.tasks.pictures import detection_strips
+
+        return detection_strips(output[1], batch, self._classes)
 
     def training_meter(self) -> Meter:
         return NoMeter()

@@ -1,13 +1,16 @@
 """Whether a data set fits a job, as far as its manifest tells. Imports nothing heavy."""
 
 from trainyard.data.manifest import Manifest
+from trainyard.data.shapes import DecodeSettings
 from trainyard.errors import DataError
+from trainyard.spec.fitting import training_copies
 from trainyard.spec.hints import close, listing
 from trainyard.spec.job import Job
-from trainyard.spec.model import Svm
+from trainyard.spec.models.svm import Svm
 from trainyard.spec.sampling import Weighted
 from trainyard.spec.section import dotted
 from trainyard.spec.tasks import TASKS, class_of
+from trainyard.tasks.automatic import resolved
 
 MOST_SVM_ROWS = 20_000
 """The time of fitting an SVM grows with the square of its rows, or faster: so many take minutes a trial, more take
@@ -38,13 +41,22 @@ def require_fit(job: Job, manifest: Manifest) -> None:
     _require_steps(job, manifest)
     _require_head(job, manifest)
     _require_channels(job, manifest)
+    _require_pixels(job, manifest)
     if isinstance(job.model, Svm):
         _require_fittable(job, job.model, manifest)
+    if job.prompts:
+        _require_objects(job, manifest)
     if job.decision:
         _require_rows(job, manifest, job.decision.positive, "decision.positive")
     for path, metric in job.watched:
         if measured := class_of(job.task, metric):
             _require_rows(job, manifest, measured, dotted((*path, "metric")))
+    resolved(job, manifest)
+
+
+def rows_trained_on(job: Job, manifest: Manifest) -> int:
+    """Of the training split, with the copies that are made of them before the first trial."""
+    return manifest.splits[job.data.train_split].rows * (1 + training_copies(job))
 
 
 def _require_class(job: Job, manifest: Manifest, name: str, setting: str) -> None:
@@ -70,15 +82,15 @@ def _require_steps(job: Job, manifest: Manifest) -> None:
         # Imported here: it brings numpy along.
         from trainyard.data.rows import require_within_pass, steps_per_pass
 
-        training, rows = job.training, manifest.splits[job.data.train_split].rows
+        training, rows = job.training, rows_trained_on(job, manifest)
         whole = steps_per_pass(rows=rows, batch_size=training.batch_size, last_batch=training.last_batch)
         require_within_pass(steps, whole)
 
 
 def _require_head(job: Job, manifest: Manifest) -> None:
-    """A single logit tells two classes apart, and no more."""
+    """A single logit tells two classes apart, and no more; an object from all else, whatever its class."""
     classes = len(manifest.classes)
-    if job.loss and job.loss.binary and classes != 2:
+    if job.loss and job.loss.binary and job.prompts is None and classes != 2:
         raise DataError(
             f"loss.binary_cross_entropy is for two classes, {job.data.path} has {classes}. Take loss.cross_entropy, "
             "with class_weights if some are rare."
@@ -91,6 +103,29 @@ def _require_channels(job: Job, manifest: Manifest) -> None:
     if takes is not None and there != takes:
         got = f"data.channels is {there}" if job.data.channels else f"{job.data.path} has {there}"
         raise DataError(f"model {job.model.name} takes images of {takes} channels, {got}. Set data.channels: {takes}.")
+
+
+def _require_objects(job: Job, manifest: Manifest) -> None:
+    """Something to point at, in what is trained on and in what is evaluated."""
+    background = manifest.classes[0]
+    for setting in ("train_split", "evaluate_split"):
+        split = getattr(job.data, setting)
+        if not sum(manifest.splits[split].class_totals[1:]):
+            raise DataError(
+                f"split {split} of {job.data.path}, which data.{setting} names, has no object to point at: its pixels "
+                f"are all {background}, the first class, which is taken for the background."
+            )
+
+
+def _require_pixels(job: Job, manifest: Manifest) -> None:
+    """Images that a net can halve as often as it does."""
+    size = DecodeSettings.of(job.data, manifest).image_size or manifest.image.size
+    least = job.model.least_side
+    if size is not None and min(size) < least:
+        raise DataError(
+            f"model {job.model.name} needs images of {least} pixels each way, those of {job.data.path} are "
+            f"{size[0]}x{size[1]}. Set a larger data.image_size."
+        )
 
 
 def _require_fittable(job: Job, model: Svm, manifest: Manifest) -> None:

@@ -1,12 +1,15 @@
 """What training needs to know of a task."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
 from trainyard.data.augment import EpochDraws
 from trainyard.losses.mix import Mix
+
+if TYPE_CHECKING:  # brings what draws along
+    from trainyard.data.strips import Strip
 
 Batch = Mapping[str, Tensor]
 """A batch of the data set's columns, on the device of the model. `image` is float (N, C, H, W) in [0, 1]."""
@@ -74,6 +77,14 @@ class Task(Protocol):
 
     def losses(self, output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean loss of the batch, and the values of its active terms, detached."""
+        ...
+
+    def pictures(self, output: Output, batch: Batch) -> "list[Strip]":
+        """For each image of an evaluated batch what is known of it and what is answered, side by side.
+
+        output: the model's answer to it. None of a task whose facts say that it has no pictures. Imports what draws, so
+        it is called by whoever draws.
+        """
         ...
 
     def training_meter(self) -> Meter:

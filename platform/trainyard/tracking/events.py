@@ -100,6 +100,38 @@ class TrialFinding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialPictures:
+    """The pictures of a trial's best epoch so far lie there; those told of before are no more.
+
+    files: paths in the journal's folder. trouble: why some of them are missing; empty if none is.
+    """
+
+    kind: ClassVar[str] = "trial_pictures"
+    trial: int
+    epoch: int
+    files: Sequence[str] = ()
+    trouble: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", tuple(self.files))
+
+    def __str__(self) -> str:
+        """What is wrong with them, in a line."""
+        return f"pictures of epoch {self.epoch} are missing: {' '.join(self.trouble.split())}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPictures:
+    """The best trials' pictures of each image lie there together. files: paths in the journal's folder."""
+
+    kind: ClassVar[str] = "sweep_pictures"
+    files: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", tuple(self.files))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Best:
     """The best value of an objective in a trial, and the epoch it was reached in."""
 
@@ -134,11 +166,31 @@ class SweepEnded:
     time: float = field(default_factory=time.time)
 
 
-Event = SweepStarted | TrialStarted | TrialEpoch | TrialNote | TrialFinding | TrialEnded | SweepEnded
+Event = (
+    SweepStarted
+    | TrialStarted
+    | TrialEpoch
+    | TrialNote
+    | TrialFinding
+    | TrialPictures
+    | TrialEnded
+    | SweepPictures
+    | SweepEnded
+)
 
 _KINDS: dict[str, type[Event]] = {
     event.kind: event
-    for event in (SweepStarted, TrialStarted, TrialEpoch, TrialNote, TrialFinding, TrialEnded, SweepEnded)
+    for event in (
+        SweepStarted,
+        TrialStarted,
+        TrialEpoch,
+        TrialNote,
+        TrialFinding,
+        TrialPictures,
+        TrialEnded,
+        SweepPictures,
+        SweepEnded,
+    )
 }
 
 

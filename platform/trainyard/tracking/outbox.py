@@ -12,11 +12,13 @@ from trainyard.spec.section import flatten
 from trainyard.tracking.events import (
     Event,
     SweepEnded,
+    SweepPictures,
     SweepStarted,
     TrialEnded,
     TrialEpoch,
     TrialFinding,
     TrialNote,
+    TrialPictures,
     TrialStarted,
 )
 from trainyard.tracking.names import TAG_LENGTH, text
@@ -43,6 +45,13 @@ class Number(NamedTuple):
     time: float
 
 
+class Pictures(NamedTuple):
+    """Files to be artifacts, by their paths in the journal's folder. of: what tells them from those of before."""
+
+    files: tuple[str, ...]
+    of: str
+
+
 @dataclass(kw_only=True)
 class Letter:
     """What one run has yet to be told. Delivering it twice does no harm."""
@@ -55,6 +64,7 @@ class Letter:
     tags: dict[str, str] = field(default_factory=dict)
     numbers: list[Number] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    pictures: Pictures | None = None
     goes_on: bool = False
     ended: float | None = None
     noted_late: bool = False
@@ -82,6 +92,8 @@ class Outbox:
         self._over: set[int] = set()
         self._began: dict[int, float] = {}
         self._settings: dict[str, Any] = {}
+        self._pictures: dict[int, Pictures] = {}
+        self._missing: set[int] = set()
         self.sweep: SweepStarted | None = None
 
     @property
@@ -114,8 +126,13 @@ class Outbox:
             case TrialFinding():
                 where = f"layer {event.layer}: " if event.layer else ""
                 self._note(event.trial, {f"health/{event.finding}": f"{where}{event.reason}"}, now)
+            case TrialPictures():
+                self._picture(event, now)
             case TrialEnded():
                 self._end_trial(event, now)
+            case SweepPictures():
+                self._pictures[SWEEP] = Pictures(tuple(event.files), "best trials")
+                self._letter(SWEEP, now)
             case SweepEnded():
                 self._end_sweep(event, now)
 
@@ -189,6 +206,15 @@ class Outbox:
         letter.tags |= {name: text(value, TAG_LENGTH) for name, value in tags.items()}
         letter.noted_late |= letter.key not in self._open
 
+    def _picture(self, event: TrialPictures, now: float) -> None:
+        """They are delivered when the run ends: until then better ones may take their place."""
+        key = self._key(event.trial)
+        self._pictures[key] = Pictures(tuple(event.files), str(event.epoch))
+        letter = self._letter(key, now)
+        if event.trouble or key in self._missing:
+            letter.tags["trainyard.pictures_missing"] = text(event.trouble, TAG_LENGTH)
+            self._missing.add(key)
+
     def _end_trial(self, event: TrialEnded, now: float) -> None:
         letter = self._letter(self._key(event.trial), now)
         letter.numbers += [Number(f"best/{best.metric}", best.value, best.epoch, event.time) for best in event.best]
@@ -216,6 +242,7 @@ class Outbox:
         self._open.pop(letter.key, None)
         self._over.add(letter.key)
         letter.ended, letter.goes_on = time, False
+        letter.pictures = self._pictures.get(letter.key)
         letter.tags["trainyard.state"] = state
         if reason:
             letter.tags["trainyard.reason"] = text(reason, TAG_LENGTH)

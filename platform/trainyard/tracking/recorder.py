@@ -64,7 +64,7 @@ class Recorder:
         self._grace = grace
         self._reader = JournalReader(journal.path)
         self._outbox = Outbox(standalone=standalone)
-        self._writer = MlflowWriter(tracking_uri, experiment, artifact_root)
+        self._writer = MlflowWriter(tracking_uri, experiment, artifact_root, folder=journal.path.parent)
         self._awake = threading.Event()
         self._eager = threading.Event()
         self._closing = threading.Event()

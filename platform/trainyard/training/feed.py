@@ -37,6 +37,10 @@ class Feed:
         """Some rows at the split's beginning."""
         return next(_in_unit_range(self._sent(iter([self._split.first(rows)]))))
 
+    def some(self, rows: Sequence[int]) -> Batch:
+        """A few rows, wherever they are."""
+        return next(_in_unit_range(self._sent(iter([self._split.take(np.array(rows, np.int64))]))))
+
     def training(self, order: EpochOrder) -> Generator[Batch, None, None]:
         """The batches of a worker in an epoch, images as they are stored."""
         if self._resident is not None:

@@ -8,6 +8,7 @@ from trainyard.data.split import TrialData
 from trainyard.spec.job import Job
 from trainyard.training.gradients.health import Finding
 from trainyard.training.member import Member
+from trainyard.training.pictures import Drawn
 from trainyard.training.trial import Trial
 
 if TYPE_CHECKING:  # decodes images, which only jobs of its kind need
@@ -35,6 +36,15 @@ class AnyTrial(Protocol):
 
     def epoch(self) -> dict[str, float]:
         """Train an epoch, evaluate, and return the metrics. Diverged if the numbers have become useless."""
+        ...
+
+    @property
+    def draws(self) -> bool:
+        """Whether there are pictures to draw."""
+        ...
+
+    def draw(self, folder: Path) -> Drawn:
+        """Write pictures of what is answered now to a folder, by one worker. Never raises: what goes wrong is told."""
         ...
 
     def state(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ def live_values(*, learner: Learner, task: Task, training: TrainingSplit) -> dic
     """By path of the job. Of a model, what it tells by a method `live_values`; not every model has one."""
     model_values = getattr(learner.model, "live_values", dict)
     sections = {
+        "data": {"image_size": plain(training.resized_to)},
         "model": model_values(),
         "optimizer": optimizers.live_values(learner.optimizer),
         "schedule": plain(learner.schedule),
@@ -25,5 +26,6 @@ def live_values(*, learner: Learner, task: Task, training: TrainingSplit) -> dic
             "steps_per_epoch": training.most_steps,
         },
     }
-    values = {**flatten(sections), **task.loss.live_values()}
+    # Of a task, what it is asked for beside a loss; not every task is asked for anything.
+    values = {**flatten(sections), **task.loss.live_values(), **getattr(task, "live_values", dict)()}
     return {path: value for path, value in values.items() if value is not None}

@@ -45,14 +45,14 @@ class Scores:
         return self._mixed(self._means(sums))
 
     def compute(self) -> dict[str, float]:
-        """`<split>/loss`, `<split>/loss/<term>` before its weight, and the task's metrics."""
+        """`<split>/loss`, `<split>/loss/<term>` before its weight, its share of the loss, and the task's metrics."""
         sums = self._sums()
         add_up([sums, *self._meter.sums()], self._member)
         if rows := self._meter.rows():
             self._meter.set_rows(join(rows, self._member))
         means = self._means(sums)
         terms = {f"loss/{name}": mean for name, mean in means.items()}
-        values = {"loss": self._mixed(means), **terms, **self._meter.compute()}
+        values = {"loss": self._mixed(means), **terms, **self._shares(means), **self._meter.compute()}
         return {f"{self._split}/{name}": value for name, value in values.items()}
 
     def _sums(self) -> Tensor:
@@ -65,3 +65,10 @@ class Scores:
 
     def _mixed(self, means: Mapping[str, float]) -> float:
         return sum(weight * means[name] for name, weight in self._weights.items())
+
+    def _shares(self, means: Mapping[str, float]) -> dict[str, float]:
+        """`loss_share/<term>`: the share of a weighted term in the loss. None for a single one, or if all are 0."""
+        loss = self._mixed(means)
+        if len(self._weights) < 2 or loss == 0:
+            return {}
+        return {f"loss_share/{name}": weight * means[name] / loss for name, weight in self._weights.items()}

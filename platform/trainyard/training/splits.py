@@ -1,6 +1,6 @@
 """The batches of a worker, to train and to evaluate on."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from trainyard.data.augment import Augmenter, Share
 from trainyard.data.rows import EpochOrder
@@ -26,6 +26,8 @@ class TrainingSplit:
         self._task = task
         self._member = member
         self._image_size = split.image_shape[1:]
+        self.resized_to = None if job.data.image_size is None else self._image_size
+        """(height, width) of the images where a job asks for a size; None: they are as stored."""
         self._feed = Feed(split, member.torch_device)
         self.augmenter = Augmenter(job.augmentations, seed=job.training.seed)
         self.sampling = job.training.sampling
@@ -71,7 +73,25 @@ class EvaluationSplit:
             raise DataError("the split to evaluate on has no rows. Choose another data.evaluate_split.")
         self._size = EVALUATION_FACTOR * job.training.batch_size // member.workers
         self._member = member
+        self._split = split
         self._feed = Feed(split, member.torch_device)
 
     def batches(self) -> Generator[Batch, None, None]:
+        """The rows that this worker evaluates."""
         return self._feed.evaluation(size=self._size, rank=self._member.rank, workers=self._member.workers)
+
+    def some(self, rows: Sequence[int]) -> Iterator[Batch]:
+        """A few rows, wherever they are, in batches that are no larger than the others."""
+        for start in range(0, len(rows), self._size):
+            yield self._feed.some(rows[start : start + self._size])
+
+    def spread(self, count: int, *, classes: int) -> list[int]:
+        """So many rows, each class as often as can be: the same in every trial on this split."""
+        # Imported here: it brings what draws along.
+        from trainyard.data.examples import spread_rows
+
+        return spread_rows(self._split.classes(), classes=classes, count=count)
+
+    def names(self, rows: Sequence[int]) -> list[str]:
+        """What some rows were called in the source; nothing where that isn't known."""
+        return self._split.names(rows)

@@ -11,6 +11,7 @@ import torch
 
 from trainyard.data.split import TrialData
 from trainyard.spec.job import Job
+from trainyard.tasks.automatic import resolved
 from trainyard.tasks.build import build_task
 from trainyard.training.checkpoint import copied_to_cpu
 from trainyard.training.early_stopping import EarlyStopping
@@ -22,6 +23,7 @@ from trainyard.training.live import live_values
 from trainyard.training.member import Member
 from trainyard.training.model import seeded_model
 from trainyard.training.optimizers import rate
+from trainyard.training.pictures import Drawn, Gallery
 from trainyard.training.scores import Scores
 from trainyard.training.seeds import Stream, derived_seed, seeded
 from trainyard.training.splits import EvaluationSplit, TrainingSplit
@@ -42,7 +44,7 @@ class Trial:
 
     def __init__(self, job: Job, data: TrialData, *, member: Member = ALONE, directory: Path | None = None) -> None:
         """directory: where the user's own model is looked for. DataError if the data doesn't fit the job."""
-        self._job = job
+        self._job = job = resolved(job, data.manifest)
         self._member = member
         self._task = build_task(job, data.manifest, member.torch_device)
         classes = data.manifest.classes
@@ -59,6 +61,9 @@ class Trial:
             skips=self._learner.precision.skips,
         )
 
+        self._gallery = Gallery(
+            job.pictured, self._evaluation, split_name=job.data.evaluate_split, classes=len(classes)
+        )
         self._training_scores = Scores("train", self._task.loss.active_weights, self._task.training_meter(), member)
         self._evaluation_scores: Scores | None = None
         self._early_stopping = EarlyStopping.of(job)
@@ -142,6 +147,22 @@ class Trial:
         with trial_errors(f"model {self._job.model.name}, {doing}"), seeded(seed, self._member.torch_device):
             yield
 
+    @property
+    def draws(self) -> bool:
+        """Whether there are pictures to draw."""
+        return self._gallery.count > 0
+
+    def draw(self, folder: Path) -> Drawn:
+        """Write pictures of what the model answers now to a folder, as files. One worker may do it without the others.
+
+        Whatever goes wrong is told and never raised: a picture is worth no trial.
+        """
+        try:
+            with self._under_way("pictures", seed=0):
+                return self._gallery.draw(folder, task=self._task, learner=self._learner, epoch=self.finished_epochs)
+        except Exception as error:
+            return Drawn(epoch=self.finished_epochs, trouble=str(error))
+
     def state(self) -> dict[str, Any]:
         """All that a later Trial of this job needs to go on as this one would: a copy, of CPU tensors and plain values.
 
@@ -168,7 +189,8 @@ class Trial:
 
     def live_values(self) -> dict[str, Any]:
         """The settings by path of the job, read back from the objects that work with them."""
-        return live_values(learner=self._learner, task=self._task, training=self._training)
+        values = live_values(learner=self._learner, task=self._task, training=self._training)
+        return values | ({"pictures.images": self._gallery.count} if self.draws else {})
 
     def close(self) -> None:
         """Let go of everything on the device. The trial can't be used afterwards."""

@@ -13,8 +13,9 @@ from trainyard.data.writer import write_dataset
 from trainyard.errors import DataError, TrialError
 from trainyard.models.features import feature_extractor
 from trainyard.spec.job import Job
+from trainyard.training.extraction.here import read_extracted_here
 from trainyard.training.svm import extraction
-from trainyard.training.svm.features import FeatureData, read_features_here
+from trainyard.training.svm.features import FeatureData
 
 ROWS = {"train": 30, "val": 9}
 SIDE = 48
@@ -78,7 +79,9 @@ def job_for(place: Path, *, weights: str | None = "0.pt", data: dict[str, Any] |
 
 
 def read(job: Job) -> FeatureData:
-    return read_features_here(job, Dataset.open(job.data.path), "cpu")
+    data = read_extracted_here(job, Dataset.open(job.data.path), "cpu")
+    assert isinstance(data, FeatureData)
+    return data
 
 
 def features_of(data: FeatureData) -> np.ndarray:

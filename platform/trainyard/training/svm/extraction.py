@@ -6,7 +6,7 @@ from torch import Tensor
 
 from trainyard.data.augment import in_unit_range
 from trainyard.models.features import feature_extractor
-from trainyard.spec.model import Features
+from trainyard.spec.models.svm import Features
 from trainyard.training.failures import trial_errors
 from trainyard.training.seeds import Stream, derived_seed, seeded
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainyard.errors import Diverged, TrialError
 from trainyard.models.svm import Kernel, SupportVectorMachine
-from trainyard.spec.model import Svm
+from trainyard.spec.models.svm import Svm
 from trainyard.training.svm.standardised import Standardised
 
 if TYPE_CHECKING:

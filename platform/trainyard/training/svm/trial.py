@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,13 +12,14 @@ from torch import Tensor
 from trainyard.errors import Diverged, RunError
 from trainyard.models.svm import SupportVectorMachine, multiclass_hinge
 from trainyard.spec.job import Job
-from trainyard.spec.model import Svm
+from trainyard.spec.models.svm import Svm
 from trainyard.spec.section import flatten, plain
 from trainyard.tasks.build import build_measuring
 from trainyard.tasks.task import Meter
 from trainyard.training.checkpoint import copied_to_cpu
 from trainyard.training.failures import trial_errors
 from trainyard.training.gradients.health import Finding
+from trainyard.training.pictures import Drawn
 from trainyard.training.svm.features import FeatureData
 from trainyard.training.svm.libsvm import ROWS_AT_A_TIME, build_svc, fit_svm
 
@@ -111,6 +113,14 @@ class SvmTrial:
                 meter.update(scores, {"label": labels})
             values = {"loss": float(torch.cat(losses).mean()), **meter.compute()}
         return {f"val/{name}": value for name, value in values.items()}
+
+    @property
+    def draws(self) -> bool:
+        """Classes need no pictures."""
+        return False
+
+    def draw(self, folder: Path) -> Drawn:
+        return Drawn(epoch=self.finished_epochs)
 
     def state(self) -> dict[str, Any]:
         """All that a later trial of this job needs to go on, and the machine: a copy, of tensors and plain values."""

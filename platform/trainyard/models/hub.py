@@ -1,0 +1,39 @@
+"""Files of pretrained weights: on this machine, or downloaded from Hugging Face's hub. Needs no torch."""
+
+from pathlib import Path
+
+from trainyard.errors import TrialError
+from trainyard.spec.pretrained import SUFFIXES
+
+FILE = "model.safetensors"
+"""What transformers calls the file of a model's weights."""
+
+
+def located(weights: str) -> Path:
+    """The file of weights: `weights` itself, of a folder the one in it, of a repository what is downloaded from there.
+
+    TrialError if there is no such folder, or if the repository can't be had.
+    """
+    if weights.endswith(SUFFIXES):
+        return Path(weights)
+    if weights.startswith(("/", ".", "~")) or Path(weights).is_dir():
+        file = Path(weights).expanduser() / FILE
+        if not file.is_file():
+            raise TrialError(f"the weights {weights}: the folder has no {FILE}. Put it there.")
+        return file
+    return _downloaded(weights)
+
+
+def _downloaded(repository: str) -> Path:
+    """From the hub, or from what is kept of it on this machine."""
+    from huggingface_hub import constants, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, FILE))
+    except Exception as error:  # of the network, of the hub, of its client: there are a dozen kinds
+        reason = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
+        raise TrialError(
+            f"the weights {repository} can't be had from Hugging Face's hub: {reason}. Is that the repository's name? "
+            f"Without internet, download its {FILE} elsewhere and name the file or its folder as model.weights; what "
+            f"was downloaded before is looked for in {constants.HF_HUB_CACHE}."
+        ) from error

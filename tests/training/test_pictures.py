@@ -1,0 +1,203 @@
+"""A trial's pictures: which images, what is in the files, and that they cost a trial nothing but time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainyard.data.dataset import Dataset
+from trainyard.data.local import read_here
+from trainyard.data.manifest import Annotation
+from trainyard.data.shapes import DecodeSettings
+from trainyard.data.split import MemorySplit, TrialData
+from trainyard.data.stream import StreamedSplit
+from trainyard.spec.job import Job
+from trainyard.spec.training import DataSettings
+from trainyard.tasks.semantic_segmentation import SemanticSegmentation
+from trainyard.training.trial import Trial
+
+SECTIONS: dict[str, dict[str, Any]] = {
+    "mask": {
+        "task": "semantic_segmentation",
+        "model": {"name": "unet", "channels": [4, 8]},
+        "loss": {"cross_entropy": {}},
+        "objective": {"metric": "val/miou", "mode": "max"},
+    },
+    "boxes": {
+        "task": "detection",
+        "model": {"name": "centernet", "channels": [4, 8]},
+        "loss": {"heatmap": {}, "size": {}, "offset": {}},
+        "objective": {"metric": "val/map50", "mode": "max"},
+    },
+}
+Begin = Callable[..., Trial]
+
+
+@pytest.fixture
+def begin(shapes: Callable[[Annotation], Path], make_job: Callable[..., Job]) -> Begin:
+    """begin("mask", **sections): a trial that has not trained yet."""
+
+    def trial(annotation: Annotation, *, data: TrialData | None = None, **sections: Any) -> Trial:
+        path = shapes(annotation)
+        job = make_job(data={"path": str(path)}, **SECTIONS[annotation] | {"training": {"batch_size": 8}} | sections)
+        return Trial(job, data or read_here(Dataset.open(path), job.data))
+
+    return trial
+
+
+@pytest.mark.parametrize("annotation", ["mask", "boxes"])
+def test_a_trial_draws_four_images_of_the_evaluation_split(
+    begin: Begin, annotation: Annotation, tmp_path: Path
+) -> None:
+    drawn = begin(annotation).draw(tmp_path / "pictures")
+
+    assert (drawn.epoch, drawn.trouble) == (0, "")
+    assert len(drawn.files) == 4
+    assert sorted(drawn.files) == sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert {int(name.removesuffix(".png")) for name in drawn.files} <= set(range(6))
+    assert all(Image.open(tmp_path / "pictures" / name).width > 400 for name in drawn.files)
+
+
+def test_every_trial_draws_the_same_images_and_fewer_are_the_first_of_more(begin: Begin, tmp_path: Path) -> None:
+    four = begin("mask").draw(tmp_path / "a").files
+    other = begin("mask", optimizer={"name": "sgd", "lr": 0.1}, training={"batch_size": 4, "seed": 7}).draw(
+        tmp_path / "b"
+    )
+    two = begin("mask", pictures={"images": 2}).draw(tmp_path / "c").files
+
+    assert other.files == four
+    assert two == four[:2]
+
+
+def test_a_class_that_few_images_have_is_among_them(begin: Begin, tmp_path: Path) -> None:
+    files = begin("mask", pictures={"images": 2}).draw(tmp_path).files
+    assert {"00002.png", "00005.png"} & set(files), "only these have green in them"
+
+
+def test_the_truth_in_the_file_is_that_of_the_row(begin: Begin, tmp_path: Path) -> None:
+    trial = begin("mask", pictures={"images": 6})
+    trial.draw(tmp_path)
+
+    first = np.asarray(Image.open(tmp_path / "00000.png")).astype(int)
+    third = np.asarray(Image.open(tmp_path / "00002.png")).astype(int)
+    # Row 2 has a red and a green box: bright pixels of both colours in its first panel, row 0 only red ones.
+    left = (slice(50, 266), slice(14, 302))
+    assert (first[left][..., 1] > 200).sum() == 0
+    assert (third[left][..., 1] > 200).sum() == (third[left][..., 0] > 200).sum() == 81 * 120
+
+
+def test_drawing_changes_nothing_of_what_is_learnt(begin: Begin, tmp_path: Path) -> None:
+    drawing, silent = (
+        begin("mask", training={"batch_size": 8, "epochs": 2}),
+        begin("mask", training={"batch_size": 8, "epochs": 2}),
+    )
+    for trial in (drawing, silent):
+        trial.epoch()
+    drawing.draw(tmp_path)
+
+    one, two = drawing.epoch(), silent.epoch()
+    assert {name: one[name] for name in one if not name.startswith("seconds/")} == {
+        name: two[name] for name in two if not name.startswith("seconds/")
+    }
+
+
+def test_the_number_of_images_is_read_back(begin: Begin) -> None:
+    assert begin("mask").live_values()["pictures.images"] == 4
+    assert begin("mask", pictures={"images": 0}).draws is False
+
+
+def test_a_classifier_draws_none(make_job: Callable[..., Job], data: TrialData) -> None:
+    trial = Trial(make_job(), data)
+    assert trial.draws is False
+    assert "pictures.images" not in trial.live_values()
+
+
+def test_what_is_drawn_later_takes_the_place_of_what_was(begin: Begin, tmp_path: Path) -> None:
+    trial = begin("mask", optimizer={"name": "adamw", "lr": 0.02})
+    (name, *_) = trial.draw(tmp_path).files
+    before = (tmp_path / name).read_bytes()
+    trial.epoch()
+    trial.draw(tmp_path)
+
+    assert (tmp_path / name).read_bytes() != before
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_folder_that_cannot_be_written_is_told(begin: Begin, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    trial = begin("mask")
+    trial.epoch()
+
+    drawn = trial.draw(tmp_path / "file" / "pictures")
+
+    assert drawn.files == ()
+    assert drawn.trouble.endswith("can't be written: Not a directory")
+    assert trial.epoch()["val/miou"] >= 0
+
+
+def test_a_picture_that_cannot_be_renewed_goes(begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = begin("mask")
+    names = trial.draw(tmp_path).files
+
+    def full(self: Image.Image, path: Path, **options: Any) -> None:
+        if names[1] in path.name:
+            path.write_bytes(b"half of a picture")
+            raise OSError(28, "No space left on device")
+        path.write_bytes(b"whole")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    drawn = trial.draw(tmp_path)
+
+    assert drawn.files == (names[0], *names[2:])
+    assert f"{names[1]} can't be written: No space left on device" in drawn.trouble
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(drawn.files)
+
+
+def test_an_error_while_drawing_is_told_and_not_raised(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no such colour")
+
+    monkeypatch.setattr(SemanticSegmentation, "pictures", broken)
+
+    assert begin("mask").draw(tmp_path).trouble.startswith("model unet, pictures: ValueError: no such colour")
+
+
+def test_more_images_than_a_batch_of_the_evaluation_takes(begin: Begin, tmp_path: Path) -> None:
+    trial = begin("mask", training={"batch_size": 1}, pictures={"images": 6})
+    assert len(trial.draw(tmp_path).files) == 6
+
+
+def test_images_whose_names_are_not_known_go_without(
+    begin: Begin, shapes: Callable[[Annotation], Path], tmp_path: Path
+) -> None:
+    path = shapes("mask")
+    data = read_here(Dataset.open(path), DataSettings(path=str(path)))
+    assert isinstance(data.evaluate, MemorySplit)
+    nameless = MemorySplit(data.evaluate.chunks, data.evaluate.classes)
+
+    drawn = begin("mask", data=TrialData(manifest=data.manifest, train=data.train, evaluate=nameless)).draw(tmp_path)
+
+    assert (len(drawn.files), drawn.trouble) == (4, "")
+
+
+def test_a_streamed_split_draws_what_one_in_memory_draws(
+    begin: Begin, shapes: Callable[[Annotation], Path], tmp_path: Path
+) -> None:
+    dataset = Dataset.open(shapes("mask"))
+    data = read_here(dataset, DataSettings(path=dataset.path))
+    streamed = StreamedSplit(dataset, "val", DecodeSettings(), store_bytes=1 << 20, tasks=1)
+
+    one = begin("mask").draw(tmp_path / "memory")
+    other = begin("mask", data=TrialData(manifest=data.manifest, train=data.train, evaluate=streamed)).draw(
+        tmp_path / "stream"
+    )
+
+    assert one == other
+    assert [(tmp_path / "memory" / name).read_bytes() for name in one.files] == [
+        (tmp_path / "stream" / name).read_bytes() for name in one.files
+    ]
