@@ -24,6 +24,7 @@ from trainyard.data.split import TrialData
 from trainyard.models.build import build_model
 from trainyard.spec.job import Job
 from trainyard.training.gradients.measuring import LayerNorms
+from trainyard.training.gradients.watch import Watch
 from trainyard.training.trial import Trial
 
 GOAL = 1.02
@@ -88,13 +89,13 @@ def measure(case: Case, pairs: int) -> dict[str, Any]:
     _require_same_weights(case, data)
     trial = Trial(case.job(2 * (pairs + WARM_UP), monitor=True), data)
     learner = trial._learner
-    norms = learner.norms
+    watches = {True: (learner.norms, trial._watch), False: (None, _unwatching(case, learner.precision.skips))}
     wall: dict[bool, list[float]] = {True: [], False: []}
     cpu: dict[bool, list[float]] = {True: [], False: []}
     layers = 0
     for pair in range(pairs + WARM_UP):
         for watched in (True, False)[:: 1 if pair % 2 else -1]:
-            learner.norms = norms if watched else None
+            learner.norms, trial._watch = watches[watched]
             started, started_cpu = time.perf_counter(), time.process_time()
             metrics = trial.epoch()
             wall[watched].append(time.perf_counter() - started)
@@ -114,6 +115,11 @@ def measure(case: Case, pairs: int) -> dict[str, Any]:
         "ratio": _median_ratio(cpu[True], cpu[False]),
         "ratio (wall)": _median_ratio(wall[True], wall[False]),
     }
+
+
+def _unwatching(case: Case, skips: bool) -> Watch:
+    """What a trial has that is not to be watched: it looks at the loss alone."""
+    return Watch(case.job(1, monitor=False).training.gradients, None, steps_per_epoch=case.steps, skips=skips)
 
 
 def _require_same_weights(case: Case, data: TrialData) -> None:

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trainyard.cli.request import Request, new_sweep, resumed_sweep
 from trainyard.cli.running import opened
+from trainyard.data.source import Example
+from trainyard.data.writer import write_dataset
 from trainyard.errors import UsageError
 from trainyard.sweep.opening import opening
 from trainyard.tracking.journal import Journal
@@ -55,6 +58,22 @@ def test_a_data_set_that_is_for_another_task(place: Path, cli: Callable[..., Ans
 
     assert answer.code == 2
     assert answer.err.startswith("job digits-cnn: task semantic_segmentation needs masks, data/digits has labels. ")
+    assert not RESULTS.exists()
+
+
+def test_embeddings_that_do_not_fit_the_memory(
+    place: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Answer]
+) -> None:
+    image, mask = np.zeros((8, 8, 3), np.uint8), np.eye(8, dtype=np.uint8)
+    splits = ["train"] * 4 + ["val"] * 4
+    examples = [Example(name=str(row), split=split, image=image, mask=mask) for row, split in enumerate(splits)]
+    write_dataset(Path("data/nuclei"), examples, annotation="mask", classes=("ground", "nucleus"), source="tests")
+    monkeypatch.setattr("trainyard.data.memory.free_memory", lambda: 1 << 20)
+    Path("none.pt").touch()
+    answer = cli("train", "jobs/nuclei_sam.yaml", "resources.gpus_per_worker=0", "model.weights=./none.pt")
+
+    assert answer.code == 2
+    assert answer.err.startswith("the embeddings of train (18 MiB) and val (9.0 MiB) don't fit the memory of this ")
     assert not RESULTS.exists()
 
 

@@ -281,6 +281,13 @@ def test_any_feature_maps_do(backbone: dict[str, Any], channels: int, stride: in
     assert all(loss.isfinite() for loss in model(images, TARGETS)[0].values())
 
 
+def test_a_backbone_for_images_of_one_size_does_for_these() -> None:
+    image = (3, 224, 224)
+    model = FasterRcnn(image=image, outputs=3, **{**SMALL, "backbone": {"architecture": "maxvit_t"}})
+    assert model.rpn.stride == 32
+    assert set(model.train()(torch.rand(1, *image), only(0))[0]) == TERMS
+
+
 def test_a_backbone_must_have_feature_maps() -> None:
     with pytest.raises(TrialError, match=r"flatten of resnet18 answers with 512 numbers .* Name another node"):
         model_of(backbone={"architecture": "resnet18", "until": "flatten"})

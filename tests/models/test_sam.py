@@ -178,6 +178,26 @@ def test_a_folder_without_weights_and_a_hub_that_does_not_answer_say_what_to_do(
         hub.located("facebook/sam-vit-base")
 
 
+def test_the_hub_is_asked_only_for_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked: list[str] = []
+
+    def download(repository: str, file: str, *, local_files_only: bool = False) -> str:
+        kept = tmp_path / file
+        if local_files_only and not kept.exists():
+            raise LocalEntryNotFoundError("not there")
+        if not local_files_only:
+            asked.append(repository)
+            kept.write_bytes(b"weights")
+        return str(kept)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    found = [hub.located("facebook/sam-vit-base") for _ in range(3)]
+    assert asked == ["facebook/sam-vit-base"]
+    assert set(found) == {tmp_path / "model.safetensors"}
+
+
 def test_it_is_built_by_its_settings_and_tells_them() -> None:
     settings = MODELS["sam"].model_validate({"name": "sam", **TINY, "embeddings": "each_step"})
     model = build_model(settings, IMAGE, 1)

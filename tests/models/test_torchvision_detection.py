@@ -101,6 +101,31 @@ def test_it_loses_and_finds(architecture: str, images: Tensor) -> None:
     assert all(loss.isfinite() for loss in model(images, NONE)[0].values())
 
 
+@pytest.mark.parametrize("architecture", ["retinanet_resnet50_fpn", "fcos_resnet50_fpn"])
+def test_what_is_found_is_of_the_classes_and_in_the_image(architecture: str, images: Tensor) -> None:
+    """With the background, an output of its own, as sure as any class."""
+    model = model_of(architecture).eval()
+    nn.init.constant_(model.net.head.classification_head.cls_logits.bias, 2.0)
+    for one in model(images)[1]:
+        assert 0 < len(one["labels"]) <= 100
+        assert one["boxes"].shape == (len(one["labels"]), 4)
+        assert set(one["labels"].tolist()) <= {0, 1, 2}
+        assert (one["boxes"] >= 0).all()
+        assert (one["boxes"] <= torch.tensor([96.0, 64, 96, 64])).all()
+
+
+def test_where_nothing_is_proposed_and_nothing_true_nothing_is_lost(images: Tensor) -> None:
+    """This one proposes no box of which it isn't sure a little."""
+    model = model_of("fasterrcnn_mobilenet_v3_large_fpn").train()
+    nn.init.constant_(model.net.rpn.head.cls_logits.bias, -20.0)
+    for targets in (NONE, Targets(TARGETS.boxes, torch.tensor([[0, 2], [-1, -1]]), TARGETS.crowd)):
+        losses, _ = model(images, targets)
+        assert all(loss.isfinite() for loss in losses.values())
+        assert (losses["classification"] == 0) == (targets is NONE)
+        sum(losses.values()).backward()
+        assert all(value.grad is not None for value in model.net.roi_heads.box_predictor.parameters())
+
+
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_losses_are_means_over_the_images(architecture: str, images: Tensor) -> None:
     """In evaluation, in which what is sampled doesn't depend on the batch either."""
@@ -138,6 +163,30 @@ def test_images_are_normalised_once_and_not_resized(images: Tensor) -> None:
     plain.net.get_submodule("backbone").register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     plain(images)
     torch.testing.assert_close(seen[1], images)
+
+
+@pytest.mark.parametrize(
+    ("weights_backbone", "std"),
+    [
+        (None, [0.229, 0.224, 0.225]),
+        ("IMAGENET1K_V1", [0.229, 0.224, 0.225]),
+        ("IMAGENET1K_FEATURES", [1 / 255, 1 / 255, 1 / 255]),
+    ],
+)
+def test_ssd_normalises_as_its_backbone_was_trained(
+    weights_backbone: str | None, std: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainyard.models.torchvision_detection._load_backbone", lambda *arguments: None)
+    with torch.device("meta"):
+        model = model_of("ssd300_vgg16", weights_backbone=weights_backbone)
+    assert model.net.get_submodule("transform").image_std == pytest.approx(std)
+
+
+def test_ssd_normalises_as_it_was_trained_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainyard.models.torchvision_detection.load_weights", lambda *arguments, **others: None)
+    with torch.device("meta"):
+        model = model_of("ssd300_vgg16", weights="COCO_V1")
+    assert model.net.get_submodule("transform").image_std == pytest.approx([1 / 255] * 3)
 
 
 def test_one_that_resizes_answers_in_pixels_of_the_images(images: Tensor) -> None:
@@ -237,11 +286,15 @@ def test_its_settings_are_read_back() -> None:
             "model.weights_backbone doesn't fit ssdlite320_mobilenet_v3_large, whose backbone is a net of its own.",
         ),
         (
+            {"architecture": "ssdlite320_mobilenet_v3_large", "workers": 2},
+            "training.batch_size must be at least 2 x resources.workers for the model torchvision_detection as it is",
+        ),
+        (
             {"loss": "objectness"},
             "loss.objectness doesn't fit the model torchvision_detection, which answers with box, c",
         ),
     ],
-    ids=["architecture", "weights", "both", "backbone", "ssdlite", "loss"],
+    ids=["architecture", "weights", "both", "backbone", "ssdlite", "share", "loss"],
 )
 def test_what_does_not_fit_is_refused(model: dict[str, Any], message: str) -> None:
     settings = {"name": "torchvision_detection", "architecture": "fcos_resnet50_fpn", **model}
@@ -255,6 +308,7 @@ def test_what_does_not_fit_is_refused(model: dict[str, Any], message: str) -> No
                 "model": settings,
                 "optimizer": {"name": "adamw", "lr": 0.001},
                 "training": {"epochs": 1, "batch_size": 2},
+                "resources": {"workers": settings.pop("workers", 1)},
                 "objective": {"metric": "val/map", "mode": "max"},
             }
         )

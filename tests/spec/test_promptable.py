@@ -133,6 +133,41 @@ def test_what_embeddings_follow_from_cannot_be_searched_while_they_are_shared(pa
         check(Job.from_dict(sam(**AUGMENTED, model=model | {"embeddings": "each_step"})), searched)
 
 
+@pytest.mark.parametrize("embeddings", ["shared", "each_step"])
+def test_when_images_are_embedded_cannot_be_searched(embeddings: str) -> None:
+    job = Job.from_dict(sam(model={"name": "sam", "architecture": "tiny", "embeddings": embeddings}))
+    choices = {"type": "categorical", "choices": ["each_step", "shared"]}
+    with pytest.raises(SpecError, match=r"model\.embeddings\.name can't be searched"):
+        check(job, space("model.embeddings.name", **choices))
+
+
+def test_a_model_that_is_trained_on_embeddings_is_not_searched_beside_one_that_is_trained_on_images() -> None:
+    job = Job.from_dict(sam(model={"name": "nets:build", "architecture": "tiny"}))
+    choices = {"type": "categorical", "choices": ["nets:build", "sam"]}
+    with pytest.raises(SpecError) as caught:
+        check(job, space("model.name", **choices))
+    assert [problem.message for problem in caught.value.problems] == [
+        "choices[1] of model.name: model.name=sam is trained on what is extracted from images once for all "
+        "trials, and the job's model nets:build on images. Search either in a sweep of its own."
+    ]
+
+
+def test_what_makes_no_difference_to_shared_embeddings_is_refused() -> None:
+    data = {"path": "data/nuclei", "channels": 3, "loading": "streamed"}
+    assert told(sam(data=data)) == [
+        "data.loading must be auto with model.embeddings: shared, got streamed: trials are trained on embeddings, "
+        "which are all in memory. Remove it, or set model.embeddings: each_step."
+    ]
+    model = {"name": "sam", "architecture": "tiny"}
+    none = {**model, "embeddings": {"name": "shared", "copies": 0}}
+    assert told(sam(**AUGMENTED, model=none)) == [
+        "augmentations must be absent with model.embeddings.copies=0: only copies of images are augmented before all "
+        "are embedded. Remove them, or set model.embeddings.copies to 1 or more."
+    ]
+    Job.from_dict(sam(model=none))
+    Job.from_dict(sam(**AUGMENTED, data=data, model={**model, "embeddings": "each_step"}))
+
+
 def test_which_objects_there_are_cannot_be_searched_and_how_many_are_asked_for_can() -> None:
     choices = {"type": "categorical", "choices": ["mask", "component"]}
     with pytest.raises(SpecError, match=r"prompts\.per can't be searched: objects are told apart once for all trials"):
@@ -195,8 +230,21 @@ def test_the_plan_knows_what_embeddings_take() -> None:
         InfeasibleError, match=r"embeddings of train \(605 MiB\) and val .* Set fewer model\.embeddings"
     ):
         make_extraction_plan(job, manifest(), [{"CPU": 2.0, "object_store_memory": 2.0**29}])
+    # A node without room for a worker has no copy of them.
+    head = {"CPU": 0.0, "object_store_memory": 1.0}
+    assert make_extraction_plan(job, manifest(), [{"CPU": 2.0, "object_store_memory": 2.0**30}, head]) == plan
     anew = job.with_values({"model.embeddings.name": "each_step"})
     assert make_extraction_plan(anew, manifest(), []) is None
+
+
+@pytest.mark.parametrize(("sections", "rows"), [(AUGMENTED, 300), ({}, 100)], ids=["augmented", "as it is"])
+def test_one_split_to_train_and_to_evaluate_on_is_there_with_copies_and_without(
+    sections: dict[str, Any], rows: int
+) -> None:
+    data = {"path": "data/nuclei", "channels": 3, "evaluate_split": "train"}
+    plan = make_extraction_plan(Job.from_dict(sam(**sections, data=data)), manifest(), [])
+    assert plan is not None
+    assert plan.rows == {"train": rows}
 
 
 def test_a_split_without_an_object_is_refused() -> None:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+import torch
 
 from trainyard.data.manifest import ImageFacts, Manifest, SplitFacts
 from trainyard.errors import DataError, SpecError
+from trainyard.models.build import build_model
 from trainyard.spec import Job
 from trainyard.tasks.fitting import require_fit
 
@@ -77,15 +79,24 @@ def test_a_model_that_cannot_be(model: dict[str, Any], message: str) -> None:
     assert message in "\n".join(problem.message for problem in caught.value.problems)
 
 
-def test_deeplab_needs_two_images_a_worker() -> None:
+@pytest.mark.parametrize(
+    ("model", "other"),
+    [
+        (DEEPLAB, {"architecture": "fcn_resnet50"}),
+        ({"name": "deconvolution_net", "middle": 64}, {"norm": "group"}),
+        ({"name": "deconvolution_net", "middle": 64}, {"middle": None}),
+    ],
+    ids=["deeplab", "norm", "middle"],
+)
+def test_where_norms_see_a_single_number_a_worker_needs_two_images(
+    model: dict[str, Any], other: dict[str, Any]
+) -> None:
     training, two = {"epochs": 1, "batch_size": 2}, {"workers": 2}
-    message = (
-        r"training.batch_size must be at least 2 x resources.workers for the model torchvision_segmentation as it is"
-    )
+    message = rf"training.batch_size must be at least 2 x resources.workers for the model {model['name']} as it is"
     with pytest.raises(SpecError, match=message):
-        job_of(DEEPLAB, training=training, resources=two)
-    job_of(DEEPLAB, training={**training, "batch_size": 4}, resources=two)
-    job_of(DEEPLAB | {"architecture": "fcn_resnet50"}, training=training, resources=two)
+        job_of(model, training=training, resources=two)
+    job_of(model, training={**training, "batch_size": 4}, resources=two)
+    job_of(model | other, training=training, resources=two)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +116,34 @@ def test_images_that_are_too_small_are_refused_before_anything_starts(model: dic
     message = f"{model['name']} needs images of {least} pixels each way, those of data/scenes are {least - 1}x200."
     with pytest.raises(DataError, match=message):
         require_fit(job_of(model, data=small), MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("model", "single"),
+    [
+        ({"name": "fast_scnn"}, 32),
+        ({"name": "mobilenet_unet"}, 32),
+        ({"name": "unet", "channels": [4, 4, 4]}, 7),
+    ],
+    ids=lambda value: value["name"] if isinstance(value, dict) else "",
+)
+def test_images_that_come_down_to_one_position_need_two_for_a_worker(model: dict[str, Any], single: int) -> None:
+    """As the models themselves have it: in training they fail on one such image, and on no larger one."""
+
+    def fit(*size: int, batch_size: int = 1) -> None:
+        data = {"path": "data/scenes", "image_size": list(size)}
+        require_fit(job_of(model, data=data, training={"epochs": 1, "batch_size": batch_size}), MANIFEST)
+
+    def train(*size: int, images: int = 1) -> None:
+        build_model(job_of(model).model, (3, *size), 2).train()(torch.rand(images, 3, *size))
+
+    with pytest.raises(DataError, match=rf"model {model['name']} brings images of {single}x{single} down to a single"):
+        fit(single, single)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        train(single, single)
+    for size, images in (((single, single + 1), 1), ((single, single), 2)):
+        fit(*size, batch_size=images)
+        train(*size, images=images)
 
 
 @pytest.mark.parametrize(

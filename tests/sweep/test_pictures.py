@@ -15,7 +15,9 @@ from trainyard.data.manifest import Annotation
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.spec.training import Objective
+from trainyard.sweep import run as run_module
 from trainyard.sweep.assignment import Assignment, Drawn, EpochDone, Started
+from trainyard.sweep.bests import Bests
 from trainyard.sweep.checkpoints import TrialFolder, keep_only
 from trainyard.sweep.contact_sheets import draw_contact_sheets
 from trainyard.sweep.folder import SweepFolder
@@ -26,7 +28,8 @@ from trainyard.sweep.study import Study
 from trainyard.sweep.train import Training, run_training
 from trainyard.sweep.trial_run import Result, TrialRun
 from trainyard.sweep.workers import CrewLost
-from trainyard.tracking.events import Event, SweepPictures, TrialEnded, TrialPictures, TrialStarted
+from trainyard.tracking.events import Event, SweepEnded, SweepPictures, TrialEnded, TrialPictures, TrialStarted
+from trainyard.tracking.journal import Journal
 from trainyard.tracking.uri import tracking_uri
 
 from .conftest import choice
@@ -68,7 +71,9 @@ class DrawingWorkers:
         folder.mkdir(exist_ok=True)
         (folder / "00003.png").write_text(f"epoch {self._epochs}")
         self.drawn.append(self._epochs)
-        return Drawn(epoch=self._epochs, files=("00003.png",))
+        drawn = Drawn(epoch=self._epochs, files=("00003.png",))
+        drawn.keep(folder)
+        return drawn
 
     def stop(self) -> None:
         self._epochs = 0
@@ -129,10 +134,50 @@ def test_a_trial_that_was_done_but_never_told_tells_of_its_pictures(digits_job: 
     assert (result.state, result.drawn) == ("finished", Drawn(epoch=3, files=("00003.png",)))
 
 
+def test_pictures_of_an_epoch_after_the_checkpoint_are_told_once_it_is_trained_again(
+    digits_job: Job, folder: TrialFolder
+) -> None:
+    results_of(digits_job, folder, DrawingWorkers())
+    folder.last.write_bytes(b"2")
+    workers = DrawingWorkers()
+    assert told(results_of(digits_job, folder, workers, reported=2)) == [(3, 3), (4, None)]
+    assert workers.drawn == [3]
+
+
+def test_why_pictures_are_missing_is_still_known_after_a_loss(digits_job: Job, folder: TrialFolder) -> None:
+    results_of(digits_job, folder, DrawingWorkers())
+    lost = Drawn(epoch=3, trouble="00003.png can't be written")
+    lost.keep(folder.pictures)
+    (result,) = results_of(digits_job, folder, DrawingWorkers(), reported=3)
+    assert (result.epoch, result.drawn) == (4, lost)
+
+
+def test_pictures_whose_drawing_was_cut_off_are_not_told(digits_job: Job, folder: TrialFolder) -> None:
+    results_of(digits_job, folder, DrawingWorkers())
+    (folder.pictures / "drawn.json").unlink()
+    assert told(results_of(digits_job, folder, DrawingWorkers(), reported=3)) == [(4, None)]
+
+
+def test_a_better_trials_epochs_do_not_hide_the_own_best_one(digits_job: Job, folder: TrialFolder) -> None:
+    """Its own are 0.2 and 0.1; the state of the better one has 0.5, 0.4 and 0.7, and goes on to 0.6."""
+    folder.last.parent.mkdir(parents=True)
+    folder.last.write_bytes(b"0")
+    own = Bests(folder.bests, digits_job.objectives[0])
+    own.add(1, {"val/accuracy": 0.2})
+    Drawn(epoch=1, files=("00003.png",)).keep(folder.pictures)
+
+    workers = DrawingWorkers()
+    run = TrialRun(Assignment(trial=7, reported=2), digits_job, workers, folder)
+    run.restore(b"3")
+    assert told([run.next_result()]) == [(4, 4)]
+    assert folder.best.read_bytes() == b"4"
+    assert json.loads(folder.bests.read_text()) == [[1, 0.2], [4, 0.6]]
+
+
 def test_pictures_outlive_the_states_of_their_trial(digits_job: Job, folder: TrialFolder, tmp_path: Path) -> None:
     results_of(digits_job, folder, DrawingWorkers())
     assert keep_only(tmp_path, best=[], ended=[7]) == set()
-    assert [path.name for path in folder.pictures.parent.rglob("*") if path.is_file()] == ["00003.png"]
+    assert {path.name for path in folder.pictures.parent.rglob("*") if path.is_file()} == {"00003.png", "drawn.json"}
 
 
 def test_what_is_known_of_pictures_is_not_taken_twice(digits_job: Job, tmp_path: Path) -> None:
@@ -182,6 +227,62 @@ def test_trials_without_pictures_have_no_sheets(tmp_path: Path) -> None:
     gone = record_of(1, 0.4, "00003.png")
     assert draw_contact_sheets(tmp_path, [record_of(0, 0.5), gone]) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sheets_have_only_what_was_told_of_the_best_epoch(tmp_path: Path) -> None:
+    for trial in range(3):
+        for name in ("00003.png", "00005.png"):
+            file = TrialFolder(tmp_path, trial).pictures / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (400, 50), (200, 0, 0)).save(file)
+    earlier = record_of(0, 0.9, "00003.png", "00005.png")
+    earlier.best_epoch = 4
+
+    event = draw_contact_sheets(
+        tmp_path, [earlier, record_of(1, 0.7, "00003.png", "00005.png"), record_of(2, 0.6, "00003.png")]
+    )
+
+    assert event == SweepPictures(files=["pictures/00003.png", "pictures/00005.png"])
+    red = {
+        name: int((np.asarray(Image.open(tmp_path / "pictures" / name)) == (200, 0, 0)).all(axis=2).any(axis=1).sum())
+        for name in ("00003.png", "00005.png")
+    }
+    assert red == {"00003.png": 100, "00005.png": 50}
+
+
+def test_an_odd_error_over_sheets_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TrialFolder(tmp_path, 0).pictures.mkdir(parents=True)
+    Image.new("RGB", (400, 50)).save(TrialFolder(tmp_path, 0).pictures / "00003.png")
+
+    def bomb(*_: object) -> None:
+        raise Image.DecompressionBombError("a bomb")
+
+    monkeypatch.setattr(Image, "open", bomb)
+    assert draw_contact_sheets(tmp_path, [record_of(0, 0.5, "00003.png")]) is None
+    assert "can't be put together: a bomb" in caplog.text
+
+
+def test_a_sweep_that_is_stopped_over_its_sheets_has_ended(
+    shapes: Callable[[Annotation], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "_train_all", lambda *_: ("finished", ""))
+    monkeypatch.setattr(run_module, "draw_contact_sheets", stopped)
+    space = Space.from_dict({"parameters": {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1}}})
+    job = job_on(shapes("mask"))
+    folder, uri = SweepFolder.create(tmp_path, "stopped", job, space), tracking_uri(tmp_path)
+    sweep = Sweep(job=job, space=space, dataset=Dataset.open(job.data.path), folder=folder, tracking_uri=uri)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(sweep, [{"CPU": 2.0, "memory": 1e9}])
+
+    last = Journal.read(folder.journal)[-1]
+    assert isinstance(last, SweepEnded)
+    assert last.state == "interrupted"
 
 
 def test_sheets_that_cannot_be_written_end_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -237,7 +338,7 @@ def test_a_training_alone_ends_with_the_pictures_of_its_best_epoch(
     pictures = artifacts(uri)["alone"]
     assert len(pictures) == 4
     there = TrialFolder(folder.path, 0).pictures
-    assert pictures == {path.name: path.read_bytes() for path in there.iterdir()}
+    assert pictures == {path.name: path.read_bytes() for path in there.glob("*.png")}
     (ended,) = [event for event in events if isinstance(event, TrialEnded)]
     assert [event.epoch for event in events if isinstance(event, TrialPictures)][-1] == ended.best[0].epoch
 
@@ -264,8 +365,11 @@ def test_each_trial_of_a_sweep_has_pictures_of_the_same_images(
     assert pictures["trial-0"].keys() == pictures["trial-1"].keys()
     assert len(pictures["trial-0"]) == 4
     assert pictures["trial-0"] != pictures["trial-1"], "two models answer alike"
-    sizes = {Image.open(path).size for path in (folder.path / "trials").rglob("*.png")}
-    assert len(sizes) <= 2
+    for name in pictures["trial-0"]:
+        one, other = (np.asarray(Image.open(TrialFolder(folder.path, trial).pictures / name)) for trial in (0, 1))
+        assert one.shape == other.shape
+        half = (slice(50, 266), slice(0, one.shape[1] // 2))
+        assert (one[half] == other[half]).all(), "the image and its truth are the same, whatever is answered"
     assert len(list((folder.path / "trials").rglob("best.pt"))) == 1
 
 

@@ -10,7 +10,7 @@ from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment, EpochDone, Started
 from trainyard.sweep.checkpoints import TrialFolder, keep_only
-from trainyard.sweep.trial_run import LOSS_LIMIT, Result, TrialRun, is_best
+from trainyard.sweep.trial_run import LOSS_LIMIT, Result, TrialRun
 from trainyard.sweep.workers import CrewLost
 
 EPOCHS = 4
@@ -211,19 +211,3 @@ def test_a_disk_that_refuses_ends_the_sweep_and_not_the_trial(digits_job: Job, f
     results = all_results(begin(digits_job, folder, FullDisk()))
     assert [(result.epoch, result.state) for result in results] == [(1, "running"), (1, "unfinished")]
     assert results[-1].reason == "No space left on device"
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0.5], True),
-        ([0.5, 0.6], True),
-        ([0.5, 0.5], False),
-        ([0.6, 0.5], False),
-        ([float("nan"), 0.5], True),
-        ([0.5, float("nan")], False),
-    ],
-)
-def test_the_best_epoch(digits_job: Job, values: list[float], expected: bool) -> None:
-    history = [{"val/accuracy": value} for value in values]
-    assert is_best(history, digits_job.objectives[0]) is expected

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trainyard.errors import TrialError
 from trainyard.spec.loss import Loss
+from trainyard.tasks.class_metrics import MOST_CLASSES
 from trainyard.tasks.detection import Detection
 from trainyard.tasks.task import Meter
 
@@ -19,8 +20,8 @@ MIX = {"heatmap": {"weight": 1.0}, "size": {"weight": 0.1}}
 Found = list[dict[str, Tensor]]
 
 
-def task_of() -> Detection:
-    return Detection(classes=CLASSES, loss=Loss.model_validate(MIX), device=CPU)
+def task_of(*, classes: Sequence[str] = CLASSES, watched: Sequence[str] = ()) -> Detection:
+    return Detection(classes=classes, loss=Loss.model_validate(MIX), device=CPU, watched=watched)
 
 
 def boxes(count: int, random: torch.Generator) -> Tensor:
@@ -87,6 +88,21 @@ def test_the_measures_of_each_class_can_be_objectives() -> None:
         *("val/loss", "train/loss", "val/map", "val/map50", "val/map75"),
         *("val/ap/cell", "val/ap/platelet", "val/ap/other"),
     }
+
+
+def test_a_class_that_the_job_names_is_measured_where_no_box_of_it_is_left() -> None:
+    """As all of them are difficult, say: what watches it gets a number in every epoch."""
+    task = task_of(watched=["val/ap/other", "val/ap/cell"])
+    assert filled(task.evaluation_meter(), slice(0, 5)).compute() == pytest.approx(expected() | {"ap/other": 0})
+
+
+def test_of_many_classes_those_that_the_job_names_are_measured_by_themselves() -> None:
+    classes = [*CLASSES, *(f"c{index}" for index in range(MOST_CLASSES - 2))]
+    few, many = task_of(classes=classes[:-1]), task_of(classes=classes, watched=["val/map", "val/ap/platelet"])
+    assert {f"val/ap/{name}" for name in classes[:-1]} <= few.metrics
+    assert {metric for metric in many.metrics if metric.count("/") == 2} == {"val/ap/platelet"}
+    values = filled(many.evaluation_meter(), slice(0, 5)).compute()
+    assert values == pytest.approx({name: value for name, value in expected().items() if name != "ap/cell"})
 
 
 def joined(workers: Sequence[Meter]) -> list[Tensor]:

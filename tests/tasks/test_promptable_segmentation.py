@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index
 
-from trainyard.data.augment import Augmenter, Share
+from trainyard.data.augment import JITTER, Augmenter, Share
 from trainyard.data.manifest import VOID
 from trainyard.errors import TrialError
 from trainyard.losses.class_weights import ClassCounts
@@ -17,7 +17,7 @@ from trainyard.spec.augmentations import Augmentations
 from trainyard.spec.loss import Loss
 from trainyard.spec.prompts import Prompts
 from trainyard.tasks.promptable_segmentation import PromptableSegmentation, objects_against_rest
-from trainyard.tasks.prompted import Objects, jittered
+from trainyard.tasks.prompted import Objects, moved_edges
 
 CPU = torch.device("cpu")
 HEIGHT, WIDTH = 12, 16
@@ -183,18 +183,30 @@ def test_jitter_moves_each_edge_by_no_more_than_it_says_and_only_in_training() -
     draws = Augmenter(Augmentations(), seed=0).draw(
         1, Share(steps=1, batch_size=3), height=HEIGHT, width=WIDTH, device=CPU
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        _, moved = own.inputs(own.augment(batch(), draws, 0))
+    _, moved = own.inputs(own.augment(batch(), draws, 0))
     assert not torch.equal(moved, plain)
     assert (moved - plain).abs().max() <= 2
     assert torch.equal(own.inputs(batch())[1], plain)
     assert torch.equal(task().inputs(task().augment(batch(), draws, 0))[1], plain)
 
 
+def test_jitter_is_drawn_anew_in_each_step_and_alike_on_any_number_of_workers() -> None:
+    def shifts(step: int, *, epoch: int = 1, rank: int = 0, workers: int = 1) -> Tensor:
+        share = Share(steps=3, batch_size=4, rank=rank, workers=workers)
+        draws = Augmenter(Augmentations(), seed=0).draw(epoch, share, height=HEIGHT, width=WIDTH, device=CPU)
+        return draws.uniform(JITTER, step, -2.0, 2.0, 8, 4)
+
+    whole = shifts(1)
+    assert whole.shape == (4, 8, 4)
+    assert whole.abs().max() <= 2
+    assert torch.equal(torch.cat([shifts(1, rank=rank, workers=2) for rank in (0, 1)]), whole)
+    assert not any(torch.equal(other, whole) for other in (shifts(0), shifts(2), shifts(1, epoch=2)))
+
+
 def test_jittered_boxes_stay_in_the_image_and_upright() -> None:
     boxes = torch.tensor([[[0.0, 0, 16, 12], [7, 5, 8, 6]]]).repeat(200, 1, 1)
-    moved = jittered(boxes, 5.0, height=HEIGHT, width=WIDTH)
+    shifts = 10 * torch.rand(boxes.shape, generator=torch.Generator().manual_seed(0)) - 5
+    moved = moved_edges(boxes, shifts, height=HEIGHT, width=WIDTH)
     left, top, right, bottom = moved.unbind(2)
     assert (left >= 0).all() and (top >= 0).all() and (right <= WIDTH).all() and (bottom <= HEIGHT).all()  # noqa: PT018
     assert (left <= right).all()

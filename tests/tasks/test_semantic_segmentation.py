@@ -81,6 +81,12 @@ def test_a_split_without_a_labelled_pixel_scores_nothing() -> None:
     assert filled(task_of().training_meter(), slice(2, 3)).compute() == {"pixel_accuracy": 0}
 
 
+def test_a_class_that_the_job_names_is_measured_where_nothing_of_it_is_left() -> None:
+    """In an image that a resize made small, say: what watches it gets a number in every epoch."""
+    values = filled(task_of(watched=["val/iou/train"]).evaluation_meter(), slice(0, 6)).compute()
+    assert values == pytest.approx(expected() | {"iou/train": 0, "dice/train": 0}, abs=1e-6)
+
+
 def test_the_training_meter_counts_labelled_pixels_that_are_right() -> None:
     meter = filled(task_of().training_meter(), slice(0, 2), slice(2, 6))
     assert meter.compute() == {"pixel_accuracy": pytest.approx(expected()["pixel_accuracy"])}

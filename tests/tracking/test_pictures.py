@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from trainyard.tracking.events import (
 )
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import Recorder
-from trainyard.tracking.writer import MlflowWriter
+from trainyard.tracking.uploads import Uploads
 
 NAMES = ("00002.png", "00005.png")
 
@@ -141,7 +142,7 @@ def test_what_is_there_is_not_sent_again(
         for event in [sweep(), *trial(folder, 0), SweepEnded(state="finished")]:
             recorder.send(event)
     sent: list[str] = []
-    monkeypatch.setattr(MlflowWriter, "_log_pictures", lambda self, run_id, pictures, name: sent.append(name))
+    monkeypatch.setattr(Uploads, "add", lambda self, order: sent.append(order.name))
     with recording():
         pass
     assert sent == []
@@ -162,6 +163,88 @@ def test_a_place_for_artifacts_that_takes_nothing_costs_the_pictures_only(
         "trial-1": "FINISHED",
     }
     assert len([record for record in caplog.records if "Pictures do not get into MLflow" in record.message]) == 1
+
+
+def slow_or_dead(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[str]:
+    """Every upload of a picture takes so long and fails. Grows by the file's name with each."""
+    from mlflow import MlflowClient
+
+    log, tried = MlflowClient.log_artifact, list[str]()
+
+    def fail(self: Any, run_id: str, file: str, folder: str | None = None) -> None:
+        if folder != "pictures":
+            return log(self, run_id, file, folder)
+        tried.append(file)
+        time.sleep(seconds)
+        raise TimeoutError("the read operation timed out")
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", fail)
+    return tried
+
+
+def test_a_place_for_artifacts_that_times_out_costs_that_time_once(
+    recording: Any, folder: Path, recorded: Any, artifacts: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = [sweep(), *(event for number in range(4) for event in trial(folder, number))]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("trainyard.tracking.uploads._TRY_SECONDS", 0.05)
+        tried = slow_or_dead(monkeypatch, 0.2)
+        with caplog.at_level(logging.WARNING, logger="trainyard"), recording() as recorder:
+            for event in [*events, SweepEnded(state="finished")]:
+                recorder.send(event)
+    assert len(tried) == 1
+    assert len([record for record in caplog.records if "Pictures do not get into MLflow" in record.message]) == 1
+    assert {run.status for run in recorded().values()} == {"FINISHED"}
+    assert artifacts() == {}
+
+    with recording():
+        pass
+    assert artifacts() == {f"trial-{number}": both(f"trial {number}, epoch 2") for number in range(4)}
+
+
+def test_a_failure_that_passes_at_once_costs_nothing(
+    recording: Any, folder: Path, artifacts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    log, failures = MlflowClient.log_artifact, [ConnectionResetError("reset"), ConnectionResetError("reset")]
+
+    def shaky(*arguments: Any) -> None:
+        if failures and "pictures" in arguments:
+            raise failures.pop()
+        log(*arguments)
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", shaky)
+    with recording() as recorder:
+        for event in [sweep(), *trial(folder, 0), SweepEnded(state="finished")]:
+            recorder.send(event)
+    assert artifacts() == {"trial-0": both("trial 0, epoch 2")}
+
+
+def test_pictures_that_take_too_long_hold_up_no_record_and_are_no_error(
+    started: Callable[..., Recorder],
+    folder: Path,
+    recorded: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = slow_or_dead(monkeypatch, 20.0)
+    recorder = started()
+    for event in [sweep(), *trial(folder, 0)]:
+        recorder.send(event)
+    while not tried:
+        time.sleep(0.01)
+    for event in [*trial(folder, 1), SweepEnded(state="finished")]:
+        recorder.send(event)
+    with caplog.at_level(logging.WARNING, logger="trainyard"):
+        recorder.close(8.0)
+    assert "Not all pictures got into MLflow" in caplog.text
+    runs = recorded()
+    assert {name: (run.status, len(run.history["val/miou"])) for name, run in runs.items() if name != "s"} == {
+        "trial-0": ("FINISHED", 2),
+        "trial-1": ("FINISHED", 2),
+    }
+    assert runs["s"].status == "FINISHED"
 
 
 def test_why_pictures_are_missing_is_a_tag_until_they_are_there(recording: Any, folder: Path, recorded: Any) -> None:

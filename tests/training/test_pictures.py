@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from trainyard.data.dataset import Dataset
@@ -17,6 +18,7 @@ from trainyard.data.stream import StreamedSplit
 from trainyard.spec.job import Job
 from trainyard.spec.training import DataSettings
 from trainyard.tasks.semantic_segmentation import SemanticSegmentation
+from trainyard.training.pictures import Drawn
 from trainyard.training.trial import Trial
 
 SECTIONS: dict[str, dict[str, Any]] = {
@@ -56,7 +58,8 @@ def test_a_trial_draws_four_images_of_the_evaluation_split(
 
     assert (drawn.epoch, drawn.trouble) == (0, "")
     assert len(drawn.files) == 4
-    assert sorted(drawn.files) == sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert sorted(drawn.files) == sorted(path.name for path in (tmp_path / "pictures").glob("*.png"))
+    assert Drawn.kept(tmp_path / "pictures") == drawn
     assert {int(name.removesuffix(".png")) for name in drawn.files} <= set(range(6))
     assert all(Image.open(tmp_path / "pictures" / name).width > 400 for name in drawn.files)
 
@@ -69,6 +72,10 @@ def test_every_trial_draws_the_same_images_and_fewer_are_the_first_of_more(begin
     two = begin("mask", pictures={"images": 2}).draw(tmp_path / "c").files
 
     assert other.files == four
+    for name in four:
+        one, another = (np.asarray(Image.open(tmp_path / folder / name)) for folder in "ab")
+        known = (slice(50, 266), slice(0, one.shape[1] // 2))
+        assert (one[known] == another[known]).all(), "the image and its truth are the same, whatever is answered"
     assert two == four[:2]
 
 
@@ -96,12 +103,32 @@ def test_drawing_changes_nothing_of_what_is_learnt(begin: Begin, tmp_path: Path)
     )
     for trial in (drawing, silent):
         trial.epoch()
-    drawing.draw(tmp_path)
+    assert drawing.draw(tmp_path).trouble == ""
 
     one, two = drawing.epoch(), silent.epoch()
     assert {name: one[name] for name in one if not name.startswith("seconds/")} == {
         name: two[name] for name in two if not name.startswith("seconds/")
     }
+
+
+def test_what_is_random_while_drawing_leaves_no_trace(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, drawn = SemanticSegmentation.pictures, []
+
+    def noisy(*arguments: Any) -> Any:
+        drawn.append(float(torch.rand(1)))
+        return draw(*arguments)
+
+    monkeypatch.setattr(SemanticSegmentation, "pictures", noisy)
+    trial = begin("mask")
+    before = torch.get_rng_state()
+    trial.draw(tmp_path)
+    trial.draw(tmp_path)
+
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(drawn) == 2
+    assert drawn[0] == drawn[1]
 
 
 def test_the_number_of_images_is_read_back(begin: Begin) -> None:
@@ -123,7 +150,7 @@ def test_what_is_drawn_later_takes_the_place_of_what_was(begin: Begin, tmp_path:
     trial.draw(tmp_path)
 
     assert (tmp_path / name).read_bytes() != before
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.glob("*.png"))) == 4
 
 
 def test_a_folder_that_cannot_be_written_is_told(begin: Begin, tmp_path: Path) -> None:
@@ -153,7 +180,8 @@ def test_a_picture_that_cannot_be_renewed_goes(begin: Begin, tmp_path: Path, mon
 
     assert drawn.files == (names[0], *names[2:])
     assert f"{names[1]} can't be written: No space left on device" in drawn.trouble
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(drawn.files)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*drawn.files, "drawn.json"])
+    assert Drawn.kept(tmp_path) == drawn
 
 
 def test_an_error_while_drawing_is_told_and_not_raised(
@@ -165,6 +193,30 @@ def test_an_error_while_drawing_is_told_and_not_raised(
     monkeypatch.setattr(SemanticSegmentation, "pictures", broken)
 
     assert begin("mask").draw(tmp_path).trouble.startswith("model unet, pictures: ValueError: no such colour")
+
+
+def test_after_an_error_no_picture_of_an_earlier_epoch_is_left(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = begin("mask")
+    assert len(trial.draw(tmp_path).files) == 4
+    save = Image.Image.save
+
+    def broken(self: Image.Image, path: Path, **options: Any) -> None:
+        written.append(path)
+        if len(written) == 2:
+            raise ValueError("no such mode")
+        save(self, path, **options)
+
+    written: list[Path] = []
+    monkeypatch.setattr(Image.Image, "save", broken)
+    trial.epoch()
+    drawn = trial.draw(tmp_path)
+
+    assert (drawn.epoch, drawn.files) == (1, ())
+    assert "no such mode" in drawn.trouble
+    assert list(tmp_path.glob("*.png")) == []
+    assert Drawn.kept(tmp_path) == drawn
 
 
 def test_more_images_than_a_batch_of_the_evaluation_takes(begin: Begin, tmp_path: Path) -> None:
@@ -201,3 +253,23 @@ def test_a_streamed_split_draws_what_one_in_memory_draws(
     assert [(tmp_path / "memory" / name).read_bytes() for name in one.files] == [
         (tmp_path / "stream" / name).read_bytes() for name in one.files
     ]
+
+
+def test_rows_are_read_once(
+    begin: Begin, shapes: Callable[[Annotation], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset.open(shapes("mask"))
+    data = read_here(dataset, DataSettings(path=dataset.path))
+    streamed = StreamedSplit(dataset, "val", DecodeSettings(), store_bytes=1 << 20, tasks=1)
+    trial = begin("mask", data=TrialData(manifest=data.manifest, train=data.train, evaluate=streamed))
+    take, taken = StreamedSplit.take, []
+
+    def counted(self: StreamedSplit, rows: np.ndarray) -> Any:
+        taken.extend(rows.tolist())
+        return take(self, rows)
+
+    monkeypatch.setattr(StreamedSplit, "take", counted)
+    for _ in range(2):
+        trial.draw(tmp_path)
+
+    assert len(taken) == 4

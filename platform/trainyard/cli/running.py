@@ -21,7 +21,7 @@ from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.opening import require_same_extraction
-from trainyard.sweep.plan import Plan, make_data_plan, trials_that_fit
+from trainyard.sweep.plan import Plan, make_data_plan, make_extraction_plan, plan_extraction, trials_that_fit
 from trainyard.sweep.signals import handled
 from trainyard.tasks.fitting import require_fit
 from trainyard.tracking.compare import sweep_exists
@@ -217,19 +217,24 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
 
     job, manifest = request.job, parts.dataset.manifest
     data: DataPlan | None = None
-    if job.resources.workers == 1 and not job.model.extracts:
+    on_ray = job.resources.workers > 1
+    if not on_ray:
         # In this process, which needs no Ray but to stream.
-        here = plan_data(manifest, job.data, free=free_memory(), where="the memory of this machine")
-        data = None if here.streams else here
+        free, where = free_memory(), "the memory of this machine"
+        if job.model.extracts:
+            plan_extraction(job, manifest, free=free, where=where)
+        else:
+            here = plan_data(manifest, job.data, free=free, where=where)
+            on_ray, data = here.streams, None if here.streams else here
     with display, contextlib.ExitStack() as stack:
-        # One worker extracts in this process, and trains on what it holds.
-        on_ray = data is None and not (job.model.extracts and job.resources.workers == 1)
         if on_ray:
             nodes = stack.enter_context(connected(**cluster))
             stack.enter_context(_terminable())
             if job.resources.workers > 1:
                 trials_that_fit(job, nodes)
-            if not job.model.extracts:
+            if job.model.extracts:
+                make_extraction_plan(job, manifest, nodes)
+            else:
                 data = make_data_plan(job, manifest, nodes)
         training = Training(
             job=job,

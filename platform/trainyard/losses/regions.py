@@ -1,8 +1,9 @@
 """Terms that compare regions: how far the answered and the true part of each class overlap, in each image by itself.
 
 An image's loss is the mean over the classes that it truly has. One that it has not can have no overlap, however little
-is answered of it, and its loss would hardly fall; but what is answered of it is missing from the others. So the true
-part is never empty, and nothing need be added to a fraction lest it divides by zero.
+is answered of it, and its loss would hardly fall; but what is answered of it is missing from the others: from those
+that count, which the background need not be. So the true part is never empty, and nothing need be added to a fraction
+lest it divides by zero.
 """
 
 from abc import ABC, abstractmethod

@@ -1,5 +1,6 @@
 """Files of pretrained weights: on this machine, or downloaded from Hugging Face's hub. Needs no torch."""
 
+import contextlib
 from pathlib import Path
 
 from trainyard.errors import TrialError
@@ -25,10 +26,14 @@ def located(weights: str) -> Path:
 
 
 def _downloaded(repository: str) -> Path:
-    """From the hub, or from what is kept of it on this machine."""
+    """What is kept of it on this machine, or what the hub sends."""
     from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
+        # Every trial, worker and task asks: the hub itself is asked for what isn't here yet, and for nothing else.
+        with contextlib.suppress(LocalEntryNotFoundError):
+            return Path(hf_hub_download(repository, FILE, local_files_only=True))
         return Path(hf_hub_download(repository, FILE))
     except Exception as error:  # of the network, of the hub, of its client: there are a dozen kinds
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")

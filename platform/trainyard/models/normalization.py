@@ -31,12 +31,18 @@ class Normalization(nn.Module):
 
 
 def normalization_for(architecture: str, weights: str | None) -> Normalization:
-    """What torchvision's weights of this name were trained with; of a file or without weights, its default ones."""
+    """With `mean_and_std`."""
+    return Normalization(*mean_and_std(architecture, weights))
+
+
+def mean_and_std(architecture: str, weights: str | None) -> tuple[list[float], list[float]]:
+    """Of each channel, as torchvision's weights of this name want them; of a file or without weights, its default
+    ones."""
     if architecture in _SCALED:
-        return Normalization((0.5,) * 3, (0.5,) * 3)
+        return [0.5] * 3, [0.5] * 3
     from torchvision.models import get_model_weights
 
     published = get_model_weights(architecture)
     name = "DEFAULT" if weights is None or is_file(weights) else weights
     preset = published[name].transforms()
-    return Normalization(preset.mean, preset.std)
+    return list(preset.mean), list(preset.std)

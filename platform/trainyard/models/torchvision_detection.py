@@ -13,6 +13,7 @@ from trainyard.errors import TrialError
 from trainyard.models.detector import Detections, Losses, Targets
 from trainyard.models.features import CLASSES
 from trainyard.models.freezing import PartlyFrozen
+from trainyard.models.normalization import mean_and_std
 from trainyard.models.region_proposals import LEAST_SIDE
 from trainyard.models.torchvision import build_net, head_of
 from trainyard.models.torchvision_detectors import adapted, losing
@@ -87,9 +88,7 @@ class TorchvisionDetection(PartlyFrozen):
                 overwrite_eps(net, 0.0)
         if weights_backbone is not None:
             _load_backbone(net, DETECTION_BACKBONES[architecture], weights_backbone, image)
-        if normalize == "none":
-            transform: Any = net.get_submodule("transform")
-            transform.image_mean, transform.image_std = [0.0] * 3, [1.0] * 3
+        _normalise(net, architecture, normalize, weights, weights_backbone)
         self.net = adapted(net)
         self._patterns = tuple(freeze)
         self.freeze(self.net, self._patterns)
@@ -146,6 +145,23 @@ def _load_backbone(net: nn.Module, architecture: str, weights: str, image: tuple
     for name, tensor in zip(used, own, strict=False):  # the backbone goes on with layers of the detector
         assert found[name].shape == tensor.shape, f"{name} is of another layer"
         tensor.copy_(found[name])
+
+
+def _normalise(
+    net: nn.Module,
+    architecture: str,
+    normalize: Literal["imagenet", "none"],
+    weights: str | None,
+    weights_backbone: str | None,
+) -> None:
+    """Have images normalised as the weights that the net begins with were trained: torchvision's net has the mean and
+    the deviation of its own published weights, which for SSD300 suit none of VGG-16's but IMAGENET1K_FEATURES."""
+    transform: Any = net.get_submodule("transform")
+    if normalize == "none":
+        transform.image_mean, transform.image_std = [0.0] * 3, [1.0] * 3
+    elif weights is None and architecture in DETECTION_BACKBONES:
+        mean, std = mean_and_std(DETECTION_BACKBONES[architecture], weights_backbone)
+        transform.image_mean, transform.image_std = mean, std
 
 
 _CLASSIFIERS = ("classifier.", "fc.")

@@ -63,9 +63,18 @@ class _RoiHeads(RoIHeads):
         logits, deltas = self.box_predictor(self.box_head(self.box_roi_pool(features, boxes, image_shapes)))
         counts = [len(own) for own in labels]
         parts = zip(logits.split(counts), deltas.split(counts), labels, wanted, strict=True)
-        own = [fastrcnn_loss(logit, delta, [label], [target]) for logit, delta, label, target in parts]
+        own = [_of_samples(*part) for part in parts]
         classification, box = zip(*own, strict=True)
         return [], {"loss_classifier": torch.stack(classification).mean(), "loss_box_reg": torch.stack(box).mean()}
+
+
+def _of_samples(logits: Tensor, deltas: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses of one image. Without a sample, as where no proposal was sure enough and there is no true box, they
+    are 0: torchvision's would be 0 / 0."""
+    if not len(labels):
+        return logits.sum(), deltas.sum()
+    losses: tuple[Tensor, Tensor] = fastrcnn_loss(logits, deltas, [labels], [targets])
+    return losses
 
 
 class _Ssd(SSD):

@@ -16,6 +16,10 @@ _LARGE = (3, 1024, 1024)
 """An image on whose feature map borders make no difference to the stride."""
 
 
+_OF_ONE_SIZE = ("maxvit_t",)
+"""Nets for images of one size alone, which their stride divides."""
+
+
 class Layers(NamedTuple):
     """net: answers with {"features": (N, channels, h, w)}; its paths are those of torchvision's. stride: pixels of the
     image, each way, to a position."""
@@ -69,15 +73,16 @@ def trained_features(settings: TrainedBackbone, image: tuple[int, int, int]) -> 
         net = build_net(architecture, image=image, outputs=CLASSES, initialise=settings.weights is None)
     layers = layers_until(net, settings.until or _last_node(net, architecture), settings)
     layers.eval()  # norms take no statistics of a batch that isn't one
+    seen = image if architecture in _OF_ONE_SIZE else _LARGE
     output_shape(_FeaturesOf(layers), image)
-    shape = output_shape(_FeaturesOf(layers), _LARGE)
-    if len(shape) != 3 or _LARGE[1] % shape[1]:
+    shape = output_shape(_FeaturesOf(layers), seen)
+    if len(shape) != 3 or seen[1] % shape[1]:
         raise TrialError(
             f"until: {settings.until} of {architecture} answers with {'x'.join(map(str, shape))} numbers for an image "
-            f"of {'x'.join(map(str, _LARGE))}, not with feature maps of a whole stride. Name another node."
+            f"of {'x'.join(map(str, seen))}, not with feature maps of a whole stride. Name another node."
         )
     layers.train()
-    return Layers(layers, channels=shape[0], stride=_LARGE[1] // shape[1])
+    return Layers(layers, channels=shape[0], stride=seen[1] // shape[1])
 
 
 def _last_node(net: nn.Module, architecture: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from trainyard.spec.dimension import Dimension
 from trainyard.spec.distributions import Categorical, Simplex, same
 from trainyard.spec.fields import kinds_at, labels, put_all, section_at
+from trainyard.spec.fitting import extraction_flaws
 from trainyard.spec.hints import close, listing
 from trainyard.spec.job import Job
 from trainyard.spec.scalars import number, show, write
@@ -32,7 +33,8 @@ def point_flaws(job: Job, space: Space) -> list[Flaw]:
         wrong = _misplaced(job, sample.values)
         misplaced |= {flaw.path: flaw for flaw in wrong}
         lost = {dotted(flaw.path) for flaw in wrong}
-        _, judged = job.judge({path: value for path, value in sample.values.items() if path not in lost})
+        point, judged = job.judge({path: value for path, value in sample.values.items() if path not in lost})
+        judged = judged if point is None else list(extraction_flaws(job, point))
         for flaw in judged:
             blamed = [name for name in space.parameters if _blamed(space, flaw, name)]
             if at and (at[1] in blamed or not blamed):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from trainyard.spec.augmentations import Augmentations
+from trainyard.spec.models.promptable import Sam, SharedEmbeddings
 from trainyard.spec.schedule import Constant
 from trainyard.spec.section import Flaw, Path
 
@@ -34,23 +35,67 @@ _EMBEDDED = {
 }
 """The same of a model whose embeddings are made once."""
 
+_UNEMBEDDED = {
+    "model.embeddings": "what trials are trained on is read once for all of them: images, or their embeddings"
+}
+"""The same of a model that could have been given embeddings, and is given images."""
+
 
 def unsearched(job: "Job") -> Mapping[str, str]:
     """What a space can't vary because of the job's model, though the job has it, and why."""
     if job.model.fitted:
         return _FITTED
-    return _EMBEDDED if job.model.extracts else {}
+    if job.model.extracts:
+        return _EMBEDDED
+    return _UNEMBEDDED if isinstance(job.model, Sam) else {}
+
+
+def extraction_flaws(job: "Job", point: "Job") -> Iterator[Flaw]:
+    """What is wrong with a point of a space for the job if it is trained on something else than the job is."""
+    if point.model.extracts != job.model.extracts:
+        kinds = {True: "what is extracted from images once for all trials", False: "images"}
+        message = (
+            f"model.name={point.model.name} is trained on {kinds[point.model.extracts]}, and the job's model "
+            f"{job.model.name} on {kinds[job.model.extracts]}. Search either in a sweep of its own."
+        )
+        yield Flaw(("model", "name"), message)
 
 
 def training_copies(job: "Job") -> int:
     """Augmented copies of each row that are made, once for all trials, to be trained on beside it."""
-    shared = getattr(job.model, "embeddings", None) if job.model.extracts else None
-    return 0 if shared is None or job.augmentations == Augmentations() else int(shared.copies)
+    shared = _shared_embeddings(job)
+    return 0 if shared is None or job.augmentations == Augmentations() else shared.copies
+
+
+def _shared_embeddings(job: "Job") -> SharedEmbeddings | None:
+    embeddings = job.model.embeddings if isinstance(job.model, Sam) else None
+    return embeddings if isinstance(embeddings, SharedEmbeddings) else None
 
 
 def fitting_flaws(job: "Job") -> Iterator[Flaw]:
-    """What is missing for a model that is trained step by step, and what is too much for one that is fitted at once."""
+    """What is missing for a model that is trained step by step, and what is too much for one that is fitted at once, or
+    trained on embeddings."""
     yield from _too_much(job) if job.model.fitted else _missing(job)
+    shared = _shared_embeddings(job)
+    if shared is not None:
+        yield from _unused(job, shared)
+
+
+def _unused(job: "Job", shared: SharedEmbeddings) -> Iterator[Flaw]:
+    """Settings that make no difference to images that are embedded once for all trials."""
+    involved: tuple[Path, ...] = (("model", "name"), ("model", "embeddings"))
+    if job.data.loading != "auto":
+        message = (
+            f"data.loading must be auto with model.embeddings: shared, got {job.data.loading}: trials are trained on "
+            "embeddings, which are all in memory. Remove it, or set model.embeddings: each_step."
+        )
+        yield Flaw(("data", "loading"), message, involved)
+    if shared.copies == 0 and job.augmentations != Augmentations():
+        message = (
+            "augmentations must be absent with model.embeddings.copies=0: only copies of images are augmented before "
+            "all are embedded. Remove them, or set model.embeddings.copies to 1 or more."
+        )
+        yield Flaw(("augmentations",), message, involved)
 
 
 def _missing(job: "Job") -> Iterator[Flaw]:

@@ -1,6 +1,7 @@
 """The states of trials on disk: one folder a trial, `last.pt` to go on from and `best.pt` to keep, with its pictures.
 
-The workers write them (`training.checkpoint`, `training.pictures`), on storage that the nodes share. The driver deletes
+The workers write them (`training.checkpoint`, `training.pictures`), on storage that the nodes share, and a slot writes
+beside them which epochs were best (`sweep.bests`). The driver deletes
 states, once it has recorded that a trial has ended: `last.pt` always, `best.pt` but for the best trials of the sweep.
 Pictures stay: MLflow may take them late, and all of a trial's are smaller than a state.
 """
@@ -39,9 +40,10 @@ class TrialFolder:
         """Where the pictures of the best epoch are."""
         return self._path / PICTURES
 
-    def pictures_drawn(self) -> tuple[str, ...]:
-        """The names of the pictures that are there."""
-        return tuple(sorted(path.name for path in self.pictures.glob("[!.]*.png")))
+    @property
+    def bests(self) -> Path:
+        """Which epochs were better than all before."""
+        return self._path / "bests.json"
 
     def last_state(self) -> bytes | None:
         """What `last` holds; None where there is none yet. RunError where it can't be read."""
@@ -53,7 +55,9 @@ class TrialFolder:
             raise RunError(f"{self.last}: the checkpoint can't be read ({error.strerror}).") from error
 
     def drop_last(self) -> None:
-        self.last.unlink(missing_ok=True)
+        """With what only a trial that goes on needs."""
+        for path in (self.last, self.bests):
+            path.unlink(missing_ok=True)
 
     def drop_states(self) -> None:
         """Delete all but the pictures, as far as the disk lets."""

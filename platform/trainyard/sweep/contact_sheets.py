@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainyard.spec.scalars import write
-from trainyard.sweep.checkpoints import PICTURES, TrialFolder
+from trainyard.sweep.checkpoints import PICTURES
 from trainyard.sweep.record import TrialRecord
 from trainyard.tracking.events import SweepPictures
 
@@ -22,31 +22,40 @@ _log = logging.getLogger(__name__)
 def draw_contact_sheets(sweep_folder: Path, best: Sequence[TrialRecord]) -> SweepPictures | None:
     """Write `pictures/<row>.png` of each image that the trials, the best first, have a picture of.
 
-    None where there are none, or where the disk refuses, with a warning.
+    None where there are none, or where that fails, with a warning.
     """
-    told = (file for record in best if record.pictures for file in record.pictures.files)
-    names = sorted({Path(file).name for file in told if (sweep_folder / file).exists()})
+    shown = [_files(record) for record in best]
+    names = sorted({name for files in shown for name, file in files.items() if (sweep_folder / file).exists()})
     if not names:
         return None
     folder = sweep_folder / PICTURES
     try:
         folder.mkdir(exist_ok=True)
         for name in names:
-            _draw(folder / name, sweep_folder, best)
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a PNG that is damaged
+            titled = [
+                (_title(place, record), sweep_folder / files[name])
+                for place, (record, files) in enumerate(zip(best, shown, strict=True), start=1)
+                if name in files
+            ]
+            _draw(folder / name, titled)
+    except Exception as error:  # an overview is worth no sweep, whatever Pillow makes of a damaged PNG
         _log.warning("The pictures of the best trials can't be put together: %s", error)
         return None
     return SweepPictures(files=[f"{PICTURES}/{name}" for name in names])
 
 
-def _draw(sheet: Path, sweep_folder: Path, best: Sequence[TrialRecord]) -> None:
+def _files(record: TrialRecord) -> dict[str, str]:
+    """By name, the files of the trial's pictures, if they are of its best epoch."""
+    pictures = record.pictures
+    if pictures is None or pictures.epoch != record.best_epoch:
+        return {}
+    return {Path(file).name: file for file in pictures.files}
+
+
+def _draw(sheet: Path, titled: Sequence[tuple[str, Path]]) -> None:
     from PIL import Image
 
-    strips = [
-        (_title(place, record), Image.open(file))
-        for place, record in enumerate(best, start=1)
-        if (file := TrialFolder(sweep_folder, record.number).pictures / sheet.name).exists()
-    ]
+    strips = [(title, Image.open(file)) for title, file in titled if file.exists()]
     aside = sheet.with_name(f".{sheet.name}")
     _stacked(strips).save(aside, format="PNG")
     aside.replace(sheet)

@@ -9,6 +9,7 @@ from trainyard.data.loading import SHARE_WHEN_FORCED, DataPlan, plan_data, reada
 from trainyard.data.manifest import Manifest
 from trainyard.data.shapes import DecodeSettings, decoded_row_bytes
 from trainyard.errors import InfeasibleError
+from trainyard.spec.fitting import training_copies
 from trainyard.spec.job import Job
 from trainyard.spec.models.promptable import Sam
 from trainyard.spec.models.svm import Svm
@@ -22,6 +23,8 @@ Node = Mapping[str, float]
 
 NO_LIMIT = 2**62
 """Bytes of a store of which nothing is known."""
+
+SMALLEST_STORE = "the smallest object store of the nodes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +118,24 @@ def make_data_plan(job: Job, manifest: Manifest, nodes: Sequence[Node], *, trial
 
     Each node on which a worker may be has a copy of what is cached, so the one with the smallest store decides.
     """
-    resources = job.resources
-    places = [node for node in nodes if _places(node, resources.cpus_per_worker, resources.gpus_per_worker)]
+    places = _training_nodes(job, nodes)
     return plan_data(
         manifest,
         job.data,
-        free=int(min((node.get("object_store_memory", NO_LIMIT) for node in places), default=NO_LIMIT)),
-        where="the smallest object store of the nodes",
-        streams=math.ceil(trials * resources.workers / max(1, len(places))),
+        free=_smallest_store(places),
+        where=SMALLEST_STORE,
+        streams=math.ceil(trials * job.resources.workers / max(1, len(places))),
     )
+
+
+def _training_nodes(job: Job, nodes: Sequence[Node]) -> list[Node]:
+    """Those on which a worker may be."""
+    resources = job.resources
+    return [node for node in nodes if _places(node, resources.cpus_per_worker, resources.gpus_per_worker)]
+
+
+def _smallest_store(nodes: Sequence[Node]) -> int:
+    return int(min((node.get("object_store_memory", NO_LIMIT) for node in nodes), default=NO_LIMIT))
 
 
 def make_plan(job: Job, space: Space, nodes: Sequence[Node], manifest: Manifest | None = None) -> Plan:
@@ -159,31 +171,40 @@ def make_plan(job: Job, space: Space, nodes: Sequence[Node], manifest: Manifest 
 
 
 def make_extraction_plan(job: Job, manifest: Manifest, nodes: Sequence[Node]) -> ExtractionPlan | None:
-    """None for a model that is trained on images; InfeasibleError where what is extracted doesn't fit a node."""
+    """None for a model that is trained on images; InfeasibleError where what is extracted doesn't fit a node.
+
+    Each node on which a worker may be has a copy, so the one with the smallest store decides.
+    """
+    return plan_extraction(job, manifest, free=_smallest_store(_training_nodes(job, nodes)), where=SMALLEST_STORE)
+
+
+def plan_extraction(job: Job, manifest: Manifest, *, free: int, where: str) -> ExtractionPlan | None:
+    """The same for a memory of which so many bytes are free. where: what that memory is, for messages."""
     splits = job.data.train_split, job.data.evaluate_split
     rows = {split: manifest.splits[split].rows for split in splits}
     match job.model:
         case Svm(features=extractor):
             return ExtractionPlan(what=f"features of {extractor.architecture} ({extractor.pool})", rows=rows)
         case Sam() as model if model.extracts:
-            rows[splits[0]] = rows_trained_on(job, manifest)
+            trained_on = rows_trained_on(job, manifest)
+            # Of one split for both, the rows are there once more beside those with copies.
+            beside = rows[splits[1]] if splits[0] == splits[1] and training_copies(job) else 0
+            rows[splits[0]] = trained_on + beside
             settings = DecodeSettings.of(job.data, manifest, job.prompts)
             row_bytes = model.embedding_bytes + decoded_row_bytes(manifest, splits[0], settings, job.data.path)
             nbytes = {split: count * row_bytes for split, count in rows.items()}
-            _require_room(nbytes, nodes)
+            _require_room(nbytes, free, where)
             return ExtractionPlan(what=f"embeddings of {model.architecture}", rows=rows, nbytes=nbytes)
     return None
 
 
-def _require_room(nbytes: Mapping[str, int], nodes: Sequence[Node]) -> None:
-    """Each node on which trials are has a copy."""
-    room = int(SHARE_WHEN_FORCED * min((node.get("object_store_memory", NO_LIMIT) for node in nodes), default=NO_LIMIT))
+def _require_room(nbytes: Mapping[str, int], free: int, where: str) -> None:
+    room = int(SHARE_WHEN_FORCED * free)
     if sum(nbytes.values()) > room:
         sizes = " and ".join(f"{split} ({readable(size)})" for split, size in nbytes.items())
         raise InfeasibleError(
-            f"the embeddings of {sizes} don't fit the smallest object store of the nodes, which has room for "
-            f"{readable(room)}. Set fewer model.embeddings.copies, or model.embeddings=each_step, or take machines "
-            "with more memory."
+            f"the embeddings of {sizes} don't fit {where}, which has room for {readable(room)}. Set fewer "
+            "model.embeddings.copies, or model.embeddings=each_step, or take machines with more memory."
         )
 
 

@@ -89,12 +89,12 @@ def run_sweep(
             ledger.open(opening(sweep.folder.name, sweep.job, sweep.space, sweep.dataset.manifest))
             try:
                 state, reason = _train_all(sweep, plan, ledger, past)
+                shown = [ledger.records[trial] for trial in ledger.best_trials(MOST_TRIALS)]
+                if sheets := draw_contact_sheets(sweep.folder.path, shown):
+                    ledger.sheets(sheets)
             except BaseException as error:
                 ledger.close("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", describe(error))
                 raise
-            shown = [ledger.records[trial] for trial in ledger.best_trials(MOST_TRIALS)]
-            if sheets := draw_contact_sheets(sweep.folder.path, shown):
-                ledger.sheets(sheets)
             ledger.close(state, reason)
     best = ledger.best_trials(sweep.space.search.keep_checkpoints)
     return Outcome(name=sweep.folder.name, state=state, reason=reason, records=ledger.records, best=best)

@@ -68,7 +68,7 @@ def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> T
                 deliver_with=training.resume_command,
                 standalone=True,
             ) as recorder,
-            _workers(training) as workers,
+            contextlib.ExitStack() as stack,
         ):
 
             def send(event: Event) -> None:
@@ -77,8 +77,10 @@ def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> T
                     listener(event)
 
             send(opening(training.folder.name, training.job, None, training.dataset.manifest))
-            send(TrialStarted(trial=TRIAL))
             try:
+                # What goes wrong here, with the data or an extraction, ends the run and not the trial.
+                workers = stack.enter_context(_workers(training))
+                send(TrialStarted(trial=TRIAL))
                 _train(training, workers, record, send)
             except BaseException as error:
                 interrupted = isinstance(error, KeyboardInterrupt)
@@ -119,6 +121,10 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
 @contextlib.contextmanager
 def _workers(training: Training) -> Iterator[Workers]:
     job = training.job
+    if job.resources.workers == 1:
+        import torch
+
+        torch.set_num_threads(job.resources.cpus_per_worker)
     if not training.on_ray:
         yield _solo(training, _read_here(training))
         return
@@ -138,13 +144,13 @@ def _workers(training: Training) -> Iterator[Workers]:
 
 
 def _read_here(training: Training) -> Callable[[], "AnyData"]:
-    """What one worker in this process is trained on, once it is called."""
+    """What one worker in this process is trained on: extracted now, and decoded once it is called."""
     job = training.job
     if job.model.extracts:
         from trainyard.training.extraction.here import read_extracted_here
 
-        device = "cuda" if job.resources.gpus_per_worker else "cpu"
-        return partial(read_extracted_here, job, training.dataset, device)
+        extracted = read_extracted_here(job, training.dataset, "cuda" if job.resources.gpus_per_worker else "cpu")
+        return lambda: extracted
     from trainyard.data.local import read_here
 
     return partial(read_here, training.dataset, job.data, job.prompts)
@@ -164,14 +170,11 @@ def _shared(training: Training) -> "SharedData | SharedExtraction":
 
 
 def _solo(training: Training, read: Callable[[], "AnyData"]) -> Workers:
-    import torch
-
     from trainyard.sweep.worker import Worker
     from trainyard.sweep.workers import SoloWorkers
     from trainyard.training.trial import Member
 
     resources = training.job.resources
-    torch.set_num_threads(resources.cpus_per_worker)
     member = Member(device="cuda" if resources.gpus_per_worker else "cpu")
     directory: Path = training.job.directory
     return SoloWorkers(Worker(training.job, read, member=member, directory=directory))

@@ -5,15 +5,15 @@ heard of. From these two follows what to do next, whatever was killed in between
 but was never heard of, train again in silence one that was heard of but is not in the history, or train the next.
 """
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from trainyard.errors import Diverged, RunError, TrialError
-from trainyard.spec.job import Job, Objective
+from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment, Drawn, Started
+from trainyard.sweep.bests import Bests
 from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.workers import CrewLost, Workers
 from trainyard.tracking.events import TrialState
@@ -72,6 +72,7 @@ class TrialRun:
         self._losses = 0
         self._furthest = 0
         self._history: list[dict[str, float]] = []
+        self._bests = Bests(folder.bests, job.objectives[0])
         self._live: dict[str, Any] = {}
         self._findings: tuple[Finding, ...] = ()
         self._told: set[str] = set()
@@ -80,7 +81,7 @@ class TrialRun:
         self._done: str | None = None
         self._failure: TrialError | None = None
         self._obstacle: str | None = None
-        self._guarded(lambda: self._restore(folder.last_state()))
+        self._guarded(self._go_back)
 
     def next_result(self) -> Result:
         """The next epoch that the driver has not heard of, or the end of the trial."""
@@ -117,7 +118,7 @@ class TrialRun:
         Another's state brings its epochs and findings along, and the schedule goes on where that trial stood; the
         values are this one's.
         """
-        self._guarded(lambda: self._restore(state))
+        self._guarded(lambda: self._take_over(state))
         self._reported = max(self._reported, len(self._history))
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -136,7 +137,19 @@ class TrialRun:
             elif self._losses >= LOSS_LIMIT:
                 self._failure = TrialError(f"lost its crew {self._losses} times: {loss}")
             else:
-                self._guarded(lambda: self._restore(self._folder.last_state()))
+                self._guarded(self._go_back)
+
+    def _go_back(self) -> None:
+        """To the trial's last checkpoint, or to its beginning."""
+        self._restore(self._folder.last_state())
+        self._bests.go_back(self._history)
+        # What was drawn before a loss may never have been told. What is of a later epoch will be drawn again.
+        if self._draws and (drawn := Drawn.kept(self._folder.pictures)) and drawn.epoch <= len(self._history):
+            self._drawn = drawn
+
+    def _take_over(self, state: bytes) -> None:
+        self._restore(state)
+        self._bests.stay()
 
     def _restore(self, state: bytes | None) -> None:
         started = self._start(state)
@@ -145,9 +158,6 @@ class TrialRun:
         self._done = started.done
         self._findings = started.findings
         self._draws = started.draws
-        # What was drawn before a loss may never have been told.
-        if self._draws and self._history and (files := self._folder.pictures_drawn()):
-            self._drawn = Drawn(epoch=best_epoch(self._history, self._job.objectives[0]), files=files)
 
     def _start(self, state: bytes | None) -> Started:
         try:
@@ -169,11 +179,12 @@ class TrialRun:
 
     def _save_if_due(self) -> None:
         due = self._done is None and self._clock() - self._saved_at >= self._job.training.checkpoint_seconds
-        best = is_best(self._history, self._job.objectives[0])
-        if best:
+        epoch, metrics = len(self._history), self._history[-1]
+        if self._bests.improved_by(epoch, metrics):
             self._workers.save(self._folder.best)
             if self._draws:
                 self._drawn = self._workers.draw(self._folder.pictures)
+            self._bests.add(epoch, metrics)
         if due:
             self._workers.save(self._folder.last)
             self._saved_at = self._clock()
@@ -184,19 +195,3 @@ class TrialRun:
         if epoch == len(self._history) and self._done is not None:
             return Result(epoch=epoch, metrics=metrics, state="finished", reason=self._done, live=live)
         return Result(epoch=epoch, metrics=metrics, live=live)
-
-
-def is_best(history: list[dict[str, float]], objective: Objective) -> bool:
-    """Whether the last epoch is the best so far; the first of equals is kept, and NaN is never best."""
-    return best_epoch(history, objective) == len(history)
-
-
-def best_epoch(history: list[dict[str, float]], objective: Objective) -> int:
-    """The first of the best ones, counted from 1; 0 where the objective never was a number."""
-    best: float | None = None
-    found = 0
-    for number, epoch in enumerate(history, start=1):
-        value = epoch.get(objective.metric, math.nan)
-        if objective.improves(value, on=best):
-            best, found = value, number
-    return found

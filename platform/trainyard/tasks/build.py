@@ -71,4 +71,4 @@ def _task(job: Job, manifest: Manifest, device: torch.device) -> Task:
                 prompts=job.prompts, class_counts=objects_against_rest(counts), loss=loss, device=device
             )
         case "detection":
-            return Detection(classes=classes, loss=loss, device=device)
+            return Detection(classes=classes, loss=loss, device=device, watched=watched)

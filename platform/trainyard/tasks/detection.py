@@ -1,6 +1,6 @@
 """Detection: an image has boxes, each of one class of K; the model finds boxes with a class and a score each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +11,7 @@ from trainyard.errors import TrialError
 from trainyard.losses.mix import Mix
 from trainyard.models.detector import Detections, Losses, Targets
 from trainyard.spec.loss import Loss
-from trainyard.spec.tasks import TASKS
+from trainyard.tasks.class_metrics import measured_classes, metrics_of, named_classes
 from trainyard.tasks.metrics import mean_average_precision
 from trainyard.tasks.task import Batch, Meter, Output
 
@@ -24,12 +24,15 @@ FOUND = ("boxes", "labels", "scores")
 class Detection:
     """Metrics: map, map50, map75 as COCO defines them, and ap/<class>. The model is a Detector."""
 
-    def __init__(self, *, classes: Sequence[str], loss: Loss, device: torch.device) -> None:
+    def __init__(
+        self, *, classes: Sequence[str], loss: Loss, device: torch.device, watched: Collection[str] = ()
+    ) -> None:
+        """watched: the metrics that the job names."""
         self.outputs = len(classes)
         self.loss = Mix(loss)
-        facts = TASKS["detection"]
-        of_classes = {f"{measure}/{name}" for measure in facts.class_metrics for name in classes}
-        self.metrics = frozenset({*facts.metrics, *of_classes})
+        self._named = named_classes("detection", watched)
+        self._measured = measured_classes(classes, self._named)
+        self.metrics = metrics_of("detection", self._measured)
         self._classes = tuple(classes)
         self._device = device
 
@@ -77,7 +80,7 @@ class Detection:
         return NoMeter()
 
     def evaluation_meter(self) -> Meter:
-        return DetectionMeter(self._classes, self._device)
+        return DetectionMeter(self._classes, self._device, measured=self._measured, named=self._named)
 
 
 def _check_found(found: object) -> None:
@@ -115,10 +118,22 @@ class DetectionMeter(Meter):
     """All metrics of the task, by torchmetrics, of all that was found in any image on any worker.
 
     What is found and what is true are kept as they come, and their images are told apart by how many there are of each.
+    A class without a true box has no ap/<class>; one that the job names has 0 then, as boxes may be gone from the
+    resized images, or be crowds all of them.
     """
 
-    def __init__(self, classes: Sequence[str], device: torch.device) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        device: torch.device,
+        *,
+        measured: Collection[str] = (),
+        named: Collection[str] = (),
+    ) -> None:
+        """measured: the classes that are measured by themselves. named: those of them that the job names."""
         self._classes = tuple(classes)
+        self._measured = frozenset(measured)
+        self._named = tuple(named)
         self._device = device
         self.reset()
 
@@ -158,4 +173,6 @@ class DetectionMeter(Meter):
             for one in (boxes[boxes[:, 4] >= 0] for boxes in padded)
         ]
         values, by_class = mean_average_precision(answers, truths)
-        return values | {f"ap/{self._classes[label]}": value for label, value in by_class.items()}
+        precisions = dict.fromkeys(self._named, 0.0)
+        precisions |= {self._classes[label]: value for label, value in by_class.items()}
+        return values | {f"ap/{name}": value for name, value in precisions.items() if name in self._measured}

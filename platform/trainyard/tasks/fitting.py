@@ -126,6 +126,13 @@ def _require_pixels(job: Job, manifest: Manifest) -> None:
             f"model {job.model.name} needs images of {least} pixels each way, those of {job.data.path} are "
             f"{size[0]}x{size[1]}. Set a larger data.image_size."
         )
+    workers = job.resources.workers
+    if size is not None and max(size) <= job.model.single_side and job.training.batch_size // workers < 2:
+        raise DataError(
+            f"model {job.model.name} brings images of {size[0]}x{size[1]} down to a single position, and normalises it "
+            f"over a worker's images, of which there is one. Set training.batch_size to {2 * workers} or more, or a "
+            "larger data.image_size."
+        )
 
 
 def _require_fittable(job: Job, model: Svm, manifest: Manifest) -> None:

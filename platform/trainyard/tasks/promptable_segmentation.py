@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from trainyard.data.augment import EpochDraws
+from trainyard.data.augment import JITTER, EpochDraws
 from trainyard.losses.answer import IGNORED
 from trainyard.losses.class_weights import ClassCounts
 from trainyard.losses.mix import LossMix
@@ -13,7 +13,7 @@ from trainyard.spec.loss import Loss
 from trainyard.spec.prompts import Prompts
 from trainyard.spec.tasks import TASKS
 from trainyard.tasks.logits import require_logits
-from trainyard.tasks.prompted import Objects, jittered
+from trainyard.tasks.prompted import Objects, moved_edges
 from trainyard.tasks.task import Batch, Meter
 
 if TYPE_CHECKING:  # brings what draws along
@@ -74,7 +74,9 @@ class PromptableSegmentation:
         height, width = augmented["mask"].shape[1:]
         boxes = self.objects(augmented).boxes
         if self.prompts.jitter:
-            boxes = jittered(boxes, self.prompts.jitter, height=height, width=width)
+            jitter = self.prompts.jitter
+            shifts = draws.uniform(JITTER, step, -jitter, jitter, *boxes.shape[1:])
+            boxes = moved_edges(boxes, shifts, height=height, width=width)
         return {**augmented, "boxes": boxes}
 
     def losses(self, output: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

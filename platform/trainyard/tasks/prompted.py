@@ -47,11 +47,9 @@ def _ends(hits: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return first, last + 1
 
 
-def jittered(boxes: Tensor, jitter: float, *, height: int, width: int) -> Tensor:
-    """Boxes (N, P, 4) with each edge moved by up to `jitter` pixels either way, within the image.
-
-    By torch's global random numbers. Edges that passed each other change places.
-    """
-    moved = boxes + jitter * (2 * torch.rand_like(boxes) - 1)
+def moved_edges(boxes: Tensor, shifts: Tensor, *, height: int, width: int) -> Tensor:
+    """Boxes (N, P, 4) with each edge moved by so many pixels, (N, P, 4), within the image. Edges that passed each other
+    change places."""
+    moved = boxes + shifts
     x, y = moved[..., 0::2].clamp(0, width), moved[..., 1::2].clamp(0, height)
     return torch.stack([x.amin(-1), y.amin(-1), x.amax(-1), y.amax(-1)], dim=-1)

@@ -43,7 +43,8 @@ class SemanticSegmentation:
         """class_counts: pixels of the training split. watched: the metrics that the job names."""
         self.outputs = 1 if loss.binary else len(classes)
         self.loss = LossMix(loss, class_counts, device, positive=SECOND if loss.binary else None)
-        self._measured = measured_classes(classes, named_classes("semantic_segmentation", watched))
+        self._named = named_classes("semantic_segmentation", watched)
+        self._measured = measured_classes(classes, self._named)
         self.metrics = metrics_of("semantic_segmentation", self._measured)
         self._classes = tuple(classes)
         self._device = device
@@ -77,7 +78,7 @@ class SemanticSegmentation:
         return PixelAccuracyMeter(self._device)
 
     def evaluation_meter(self) -> Meter:
-        return SegmentationMeter(self._classes, self._device, measured=self._measured)
+        return SegmentationMeter(self._classes, self._device, measured=self._measured, named=self._named)
 
 
 def answered(output: Tensor) -> Tensor:
@@ -112,13 +113,22 @@ class SegmentationMeter(Meter):
 
     They are torchmetrics' MulticlassJaccardIndex and MulticlassF1Score, macro-averaged, and MulticlassAccuracy of all
     pixels: miou and dice are means over the classes that occur in the truth or among the answers of the whole split.
-    A class that is in neither has no iou/<class> and no dice/<class>.
+    A class that is in neither has no iou/<class> and no dice/<class>; one that the job names has 0 then, as small
+    objects may be gone from the resized masks.
     """
 
-    def __init__(self, classes: Sequence[str], device: torch.device, *, measured: Collection[str] = ()) -> None:
-        """measured: the classes that are measured by themselves."""
+    def __init__(
+        self,
+        classes: Sequence[str],
+        device: torch.device,
+        *,
+        measured: Collection[str] = (),
+        named: Collection[str] = (),
+    ) -> None:
+        """measured: the classes that are measured by themselves. named: those of them that the job names."""
         self._classes = tuple(classes)
         self._measured = [index for index, name in enumerate(classes) if name in measured]
+        self._named = frozenset(named)
         # The last entry counts what is void. Adding up integers is exact in any order, on any number of workers.
         self._pixels = torch.zeros(len(classes) ** 2 + 1, dtype=torch.int64, device=device)
 
@@ -146,9 +156,12 @@ class SegmentationMeter(Meter):
             "dice": _mean(dice[present]),
             "pixel_accuracy": float(hits.sum() / pixels.sum().clamp_min(1)),
         }
-        for index in (index for index in self._measured if present[index]):
+        for index in self._measured:
             name = self._classes[index]
-            values |= {f"iou/{name}": float(iou[index]), f"dice/{name}": float(dice[index])}
+            if present[index]:
+                values |= {f"iou/{name}": float(iou[index]), f"dice/{name}": float(dice[index])}
+            elif name in self._named:
+                values |= {f"iou/{name}": 0.0, f"dice/{name}": 0.0}
         return values
 
 

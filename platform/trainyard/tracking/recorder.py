@@ -12,6 +12,7 @@ from trainyard.tracking.client import Refused, Unreachable
 from trainyard.tracking.events import Event, SweepEnded, TrialEnded, TrialEpoch
 from trainyard.tracking.journal import Journal, JournalReader
 from trainyard.tracking.outbox import SWEEP, Letter, Outbox
+from trainyard.tracking.uploads import Uploads
 from trainyard.tracking.uri import masked
 from trainyard.tracking.writer import MlflowWriter
 
@@ -28,7 +29,7 @@ _TRIES = 5
 
 
 class Recorder:
-    """Copies the journal of a sweep to MLflow, in one background thread.
+    """Copies the journal of a sweep to MLflow, in one background thread, and pictures in another.
 
     `send` appends to the journal and returns; the thread follows the journal file from its first line. That is all the
     buffer there is: memory holds a bounded part of it, however long the server is away, and after a crash the next
@@ -64,7 +65,8 @@ class Recorder:
         self._grace = grace
         self._reader = JournalReader(journal.path)
         self._outbox = Outbox(standalone=standalone)
-        self._writer = MlflowWriter(tracking_uri, experiment, artifact_root, folder=journal.path.parent)
+        self._uploads = Uploads(journal.path.parent)
+        self._writer = MlflowWriter(tracking_uri, experiment, artifact_root, uploads=self._uploads)
         self._awake = threading.Event()
         self._eager = threading.Event()
         self._closing = threading.Event()
@@ -98,8 +100,10 @@ class Recorder:
     def close(self, timeout: float = 60.0) -> None:
         """Deliver everything and end the thread. The journal stays open: it is its owner's.
 
-        Raises TrackingError when `timeout` seconds did not suffice, or MLflow refused something.
+        Raises TrackingError when `timeout` seconds did not suffice, or MLflow refused something. Pictures that are
+        not there by then are a warning.
         """
+        until = time.monotonic() + timeout
         for signal in (self._closing, self._eager, self._awake):
             signal.set()
         if self._thread.ident is None:
@@ -107,8 +111,17 @@ class Recorder:
         else:
             self._thread.join(timeout)
         self._abandoned = True
-        if self._broken or self._thread.is_alive():
+        delivered = not self._thread.is_alive()
+        uploaded = self._uploads.close(max(0.0, until - time.monotonic()) if delivered else 0.0)
+        if self._broken or not delivered:
             raise TrackingError(self._left_over()) from self._broken
+        if not uploaded:
+            _log.warning(
+                "Not all pictures got into MLflow at %s in time. They are kept in %s. %s",
+                masked(self._uri),
+                self._journal.path.parent,
+                self._way_out(),
+            )
         if self._writer.refused:
             raise TrackingError(self._refusals())
 

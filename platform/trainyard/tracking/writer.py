@@ -10,25 +10,19 @@ of `set_terminated` takes 6 to 10 ms: it reads the run first.
 """
 
 import getpass
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trainyard.tracking.client import Refused, Unreachable, call, open_client, search_runs
 from trainyard.tracking.names import PARAMETER_LENGTH, TAG_LENGTH, allowed, number, text
-from trainyard.tracking.outbox import STATUS, SWEEP, Letter, Pictures
+from trainyard.tracking.outbox import STATUS, SWEEP, Letter
+from trainyard.tracking.uploads import PICTURES_TAG, Order, Uploads
 from trainyard.tracking.uri import default_artifacts
-
-_log = logging.getLogger(__name__)
 
 _TOLD = 5
 _EPOCHS = "trainyard.epochs"
-_PICTURES = "trainyard.pictures"
-_UPLOADS = 3
-"""Tries of a picture, one after the other: what fails although the server is well may not keep the others waiting."""
 _ENTITIES = 1000
 _PARAMETERS = 100
 
@@ -54,11 +48,10 @@ class Held:
 class MlflowWriter:
     """One experiment of one tracking server or file. Used by one thread. `refusals` tells the first of `refused`."""
 
-    def __init__(self, uri: str, experiment: str, artifact_root: str | None = None, *, folder: Path = Path()) -> None:
-        """folder: what the paths of pictures begin in."""
+    def __init__(self, uri: str, experiment: str, artifact_root: str | None = None, *, uploads: Uploads) -> None:
+        """uploads: what takes care of pictures."""
         self._uri = uri
-        self._folder = folder
-        self._pictures_fail = False
+        self._uploads = uploads
         self._experiment = experiment
         self._artifacts = artifact_root or default_artifacts(uri)
         self._client: Any = None
@@ -110,7 +103,7 @@ class MlflowWriter:
         for file, content in letter.files.items():
             call(self._client.log_text, run_id, content, file)
         if letter.pictures and letter.pictures.files and letter.ended is not None:
-            self._log_pictures(run_id, letter.pictures, name)
+            self._uploads.add(Order(self._client, self._experiment_id, run_id, letter.pictures, name))
 
     def refuse(self, what: str, why: Exception) -> None:
         """Remember that something was not taken: the first few, and how many."""
@@ -154,42 +147,6 @@ class MlflowWriter:
             except Refused as refused:
                 self.refuse(f"{next(iter(part))} of run {run_id}", refused)
 
-    def _log_pictures(self, run_id: str, pictures: Pictures, name: str) -> None:
-        """As artifacts, each under its file's name; a tag says of what once all are there.
-
-        What can't be read or isn't taken is told and left out; it is tried again when the journal is next delivered.
-        Unreachable if the server itself does not answer.
-        """
-        for file in pictures.files:
-            if trouble := self._upload(run_id, self._folder / file):
-                if not self._pictures_fail:
-                    _log.warning(
-                        "Pictures do not get into MLflow, the first of them those of %s: %s. They are kept in %s.",
-                        name,
-                        trouble,
-                        self._folder,
-                    )
-                self._pictures_fail = True
-                return
-        self._pictures_fail = False
-        call(self._client.set_tag, run_id, _PICTURES, pictures.of)
-
-    def _upload(self, run_id: str, file: Path) -> str:
-        """Why it failed; empty if it did not. Unreachable if it may well do later."""
-        trouble = ""
-        for _ in range(1 if self._pictures_fail else _UPLOADS):
-            try:
-                call(self._client.log_artifact, run_id, str(file), "pictures")
-            except Refused as error:
-                return str(error)
-            except Unreachable as error:
-                if error.passing or not self.answers():
-                    raise
-                trouble = str(error)
-            else:
-                return ""
-        return trouble
-
     def _find_experiment(self) -> str:
         experiment = call(self._client.get_experiment_by_name, self._experiment)
         if experiment is None:
@@ -215,7 +172,7 @@ class MlflowWriter:
                 state=state,
                 status=status,
                 epochs=epochs,
-                pictures=tags.get(_PICTURES, ""),
+                pictures=tags.get(PICTURES_TAG, ""),
             )
             if key in found:
                 held, spare = sorted((found[key], held), key=lambda item: (-item.epochs, item.status == "RUNNING"))

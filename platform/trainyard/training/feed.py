@@ -35,11 +35,15 @@ class Feed:
 
     def first(self, rows: int) -> Batch:
         """Some rows at the split's beginning."""
-        return next(_in_unit_range(self._sent(iter([self._split.first(rows)]))))
+        return self.sent(self._split.first(rows))
 
-    def some(self, rows: Sequence[int]) -> Batch:
-        """A few rows, wherever they are."""
-        return next(_in_unit_range(self._sent(iter([self._split.take(np.array(rows, np.int64))]))))
+    def some(self, rows: Sequence[int]) -> Columns:
+        """A few rows, wherever they are, as they are stored."""
+        return self._split.take(np.array(rows, np.int64))
+
+    def sent(self, columns: Columns) -> Batch:
+        """Some rows as a batch."""
+        return next(_in_unit_range(self._sent(iter([columns]))))
 
     def training(self, order: EpochOrder) -> Generator[Batch, None, None]:
         """The batches of a worker in an epoch, images as they are stored."""

@@ -4,9 +4,10 @@ Importing this costs nothing. What draws is imported where it is done, and sweep
 """
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from posixpath import basename
 from typing import TYPE_CHECKING
@@ -14,12 +15,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from trainyard.data.columns import Columns
     from trainyard.tasks.task import Task
     from trainyard.training.learner import Learner
     from trainyard.training.splits import EvaluationSplit
 
 QUICK = 1
 """Of zlib's levels: a PNG is written in 23 ms where the usual one takes 63, and is a fifth larger."""
+
+
+_NOTE = "drawn.json"
+"""Beside the pictures: what is known of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +36,29 @@ class Drawn:
     files: tuple[str, ...] = ()
     trouble: str = ""
 
+    def keep(self, folder: Path) -> None:
+        """Write it down beside the pictures, as far as the disk lets."""
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            aside = folder / f".{_NOTE}"
+            aside.write_text(json.dumps(asdict(self)))
+            aside.replace(folder / _NOTE)
+
+    @classmethod
+    def kept(cls, folder: Path) -> "Drawn | None":
+        """What was written down last; None where there is nothing, or drawing was cut off."""
+        try:
+            note = json.loads((folder / _NOTE).read_text())
+            return cls(epoch=int(note["epoch"]), files=tuple(note["files"]), trouble=str(note["trouble"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
 
 class Gallery:
     """Draws some images of the evaluation split with what is known of them and what a model answers.
 
-    The rows follow from the split's classes and the number alone. They are read when they are first drawn, and kept.
+    The rows follow from the split's classes and the number alone. They are decoded when they are first drawn, and kept:
+    from a stream each of them would cost a whole row group again.
     """
 
     def __init__(self, count: int, split: "EvaluationSplit", *, split_name: str, classes: int) -> None:
@@ -43,42 +67,59 @@ class Gallery:
         self._split = split
         self._split_name = split_name
         self._classes = classes
-        self._chosen: list[tuple[int, str]] | None = None
+        self._chosen: list[Columns] = []
+        self._titles: list[tuple[int, str]] = []
 
     def draw(self, folder: Path, *, task: "Task", learner: "Learner", epoch: int) -> Drawn:
-        """Write a PNG for each image, `<row>.png`, as a whole or not at all. A file that the disk refuses is trouble,
-        and what was there of an earlier epoch goes: it would show another one's answers."""
+        """Write a PNG for each image, `<row>.png`, as a whole or not at all. A file that the disk refuses is trouble.
+
+        What was there of an earlier epoch goes, also where this raises: it would show another one's answers.
+        """
+        _drop(folder, [_NOTE])
         files: list[str] = []
         trouble = ""
-        for name, image in self._images(task, learner):
-            try:
-                _write(folder / name, image)
-            except OSError as error:
-                trouble = f"{folder / name} can't be written: {error.strerror or error}"
-                with contextlib.suppress(OSError):
-                    (folder / name).unlink(missing_ok=True)
-            else:
-                files.append(name)
+        try:
+            for name, image in self._images(task, learner):
+                try:
+                    _write(folder / name, image)
+                except OSError as error:
+                    trouble = f"{folder / name} can't be written: {error.strerror or error}"
+                else:
+                    files.append(name)
+        except BaseException:
+            files.clear()
+            raise
+        finally:
+            _drop(folder, {path.name for path in folder.glob("*.png")} - set(files))
         return Drawn(epoch=epoch, files=tuple(files), trouble=trouble)
 
     def _images(self, task: "Task", learner: "Learner") -> "Iterator[tuple[str, Image]]":
         from trainyard.data.strips import draw_strip
 
-        chosen = self._rows()
-        titles = iter(chosen)
-        for batch in self._split.some([row for row, _ in chosen]):
+        self._choose()
+        titles = iter(self._titles)
+        for columns in self._chosen:
+            batch = self._split.sent(columns)
             output, _ = learner.answer(batch)
             for strip in task.pictures(output, batch):
                 row, title = next(titles)
                 yield f"{row:05d}.png", draw_strip(strip, title=title)
 
-    def _rows(self) -> Sequence[tuple[int, str]]:
-        """Each with its title."""
-        if self._chosen is None:
-            rows = self._split.spread(self.count, classes=self._classes)
-            names = [f"   {basename(name)}" for name in self._split.names(rows)] or [""] * len(rows)
-            self._chosen = [(row, f"{self._split_name} {row}{name}") for row, name in zip(rows, names, strict=True)]
-        return self._chosen
+    def _choose(self) -> None:
+        """Read the rows, and what each is called, unless it is done."""
+        if self._titles:
+            return
+        rows = self._split.spread(self.count, classes=self._classes)
+        names = [f"   {basename(name)}" for name in self._split.names(rows)] or [""] * len(rows)
+        self._chosen = self._split.some(rows)
+        self._titles = [(row, f"{self._split_name} {row}{name}") for row, name in zip(rows, names, strict=True)]
+
+
+def _drop(folder: Path, names: Iterable[str]) -> None:
+    """Delete files, as far as the disk lets."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _write(path: Path, image: "Image") -> None:

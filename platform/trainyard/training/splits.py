@@ -1,8 +1,9 @@
 """The batches of a worker, to train and to evaluate on."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from trainyard.data.augment import Augmenter, Share
+from trainyard.data.columns import Columns
 from trainyard.data.rows import EpochOrder
 from trainyard.data.sampling import row_weights
 from trainyard.data.split import Split
@@ -80,10 +81,13 @@ class EvaluationSplit:
         """The rows that this worker evaluates."""
         return self._feed.evaluation(size=self._size, rank=self._member.rank, workers=self._member.workers)
 
-    def some(self, rows: Sequence[int]) -> Iterator[Batch]:
-        """A few rows, wherever they are, in batches that are no larger than the others."""
-        for start in range(0, len(rows), self._size):
-            yield self._feed.some(rows[start : start + self._size])
+    def some(self, rows: Sequence[int]) -> list[Columns]:
+        """A few rows, wherever they are, as they are stored, in parts that are no larger than the batches."""
+        return [self._feed.some(rows[start : start + self._size]) for start in range(0, len(rows), self._size)]
+
+    def sent(self, columns: Columns) -> Batch:
+        """Some rows as a batch."""
+        return self._feed.sent(columns)
 
     def spread(self, count: int, *, classes: int) -> list[int]:
         """So many rows, each class as often as can be: the same in every trial on this split."""

@@ -155,13 +155,15 @@ class Trial:
     def draw(self, folder: Path) -> Drawn:
         """Write pictures of what the model answers now to a folder, as files. One worker may do it without the others.
 
-        Whatever goes wrong is told and never raised: a picture is worth no trial.
+        Whatever goes wrong is told and never raised: a picture is worth no trial. What is told is kept there, too.
         """
         try:
             with self._under_way("pictures", seed=0):
-                return self._gallery.draw(folder, task=self._task, learner=self._learner, epoch=self.finished_epochs)
+                drawn = self._gallery.draw(folder, task=self._task, learner=self._learner, epoch=self.finished_epochs)
         except Exception as error:
-            return Drawn(epoch=self.finished_epochs, trouble=str(error))
+            drawn = Drawn(epoch=self.finished_epochs, trouble=str(error))
+        drawn.keep(folder)
+        return drawn
 
     def state(self) -> dict[str, Any]:
         """All that a later Trial of this job needs to go on as this one would: a copy, of CPU tensors and plain values.

@@ -1,6 +1,8 @@
 """Embeddings of a split: made once, kept on the disk under what they follow from, and as good as those of each step."""
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ from trainyard.data.local import read_here
 from trainyard.data.source import Example
 from trainyard.data.split import MemorySplit, TrialData
 from trainyard.data.writer import write_dataset
-from trainyard.errors import DataError
-from trainyard.models.sam import whole
+from trainyard.errors import DataError, TrialError
+from trainyard.models.sam import Sam, whole
 from trainyard.spec.job import Job
 from trainyard.training.checkpoint import from_bytes, to_bytes
 from trainyard.training.extraction import embeddings, encoding
+from trainyard.training.extraction.digests import file_digest
 from trainyard.training.extraction.embeddings import source_rows
 from trainyard.training.extraction.here import read_extracted_here
+from trainyard.training.extraction.reader import readers_of
 from trainyard.training.trial import Trial
 
 ROWS = {"train": 12, "val": 5}
@@ -213,6 +217,51 @@ def test_embeddings_that_are_no_numbers_are_refused_with_their_row(
         DataError, match=r"the embeddings of row 0 of split train are not finite, nor those of 11 other"
     ):
         read(make(model__weights=str(tmp_path / "huge.safetensors")))
+
+
+def test_no_more_images_go_through_the_encoder_than_a_worker_trains_on(
+    make: Callable[..., Job], encoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    inner = Sam.embeddings
+
+    def noted(sam: Sam, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return inner(sam, images)
+
+    monkeypatch.setattr(Sam, "embeddings", noted)
+    read(make(resources__workers=2))
+    assert seen == [2] * 6 + [2, 2, 1]
+    read(make(training__batch_size=64, training__seed=1, data__image_size=[16, 16]))
+    assert max(seen) == embeddings.MOST_AT_A_TIME
+
+
+def test_weights_that_are_others_where_images_are_embedded_are_refused(
+    make: Callable[..., Job], encoded: list[int]
+) -> None:
+    job = make()
+    train, _ = readers_of(job, Dataset.open(job.data.path))
+    assert isinstance(train.extractor, embeddings.EmbeddingExtractor)
+    others = replace(train, extractor=replace(train.extractor, weights="of another file"))
+    with pytest.raises(TrialError, match=r"0\.safetensors are others on .* than on the machine that runs the command"):
+        others.extract(others.parts()[0], "cpu")
+
+
+def test_a_file_of_weights_is_read_once_while_it_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, opened = tmp_path / "weights.pt", []
+    inner = Path.open
+
+    def noted(path: Path, *arguments: Any) -> Any:
+        opened.append(path)
+        return inner(path, *arguments)
+
+    weights.write_bytes(b"some")
+    monkeypatch.setattr(Path, "open", noted)
+    assert len({file_digest(weights) for _ in range(3)}) == len(opened) == 1
+    inner(weights, "wb").write(b"others")
+    assert file_digest(weights) == hashlib.sha256(b"others").hexdigest()
 
 
 def test_training_on_embeddings_is_training_on_images(make: Callable[..., Job], encoded: list[int]) -> None:

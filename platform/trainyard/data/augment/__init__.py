@@ -6,6 +6,6 @@ which order.
 """
 
 from trainyard.data.augment.augmenter import Augmenter, EpochDraws, in_unit_range
-from trainyard.data.augment.drawing import Share
+from trainyard.data.augment.drawing import JITTER, Share
 
-__all__ = ["Augmenter", "EpochDraws", "Share", "in_unit_range"]
+__all__ = ["JITTER", "Augmenter", "EpochDraws", "Share", "in_unit_range"]

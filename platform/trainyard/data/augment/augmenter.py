@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,6 +68,13 @@ class EpochDraws:
         `label_share` float32 (N,): the share is the weight of `label` in the loss, and 1 - share that of `label_other`.
         """
         return self._block_of(step).apply(batch, step, self._buffers)
+
+    def uniform(self, stream: str, step: int, low: float, high: float, *shape: int) -> Tensor:
+        """Numbers for each sample of the batch of a step, float32 (samples, *shape), on the device of the images."""
+        block = replace(self._first, first=step, steps=1)
+        numbers = torch.from_numpy(block.stream(stream).uniform(low, high, *shape).astype(np.float32))
+        # Nothing waits for a GPU.
+        return numbers.pin_memory().to(block.device, non_blocking=True) if block.device.type == "cuda" else numbers
 
     def _block_of(self, step: int) -> "_BlockDraws":
         first = step - step % self._first.steps

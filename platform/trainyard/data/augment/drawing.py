@@ -18,7 +18,10 @@ from trainyard.spec.augmentations import KINDS
 MIXING = "mixing"
 """The stream that decides which samples are mixed at all."""
 
-_STREAMS = dict(zip((*KINDS, MIXING), count(1)))
+JITTER = "jitter"
+"""The stream of how far the boxes move that prompts are made of."""
+
+_STREAMS = dict(zip((*KINDS, MIXING, JITTER), count(1)))
 
 
 @dataclass(frozen=True, kw_only=True)

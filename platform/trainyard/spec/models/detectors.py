@@ -22,6 +22,7 @@ from trainyard.spec.section import Flaw, Section, refuse
 from trainyard.spec.tasks import TaskName
 
 Overlap = Annotated[float, Field(ge=0, le=1)]
+SomeOverlap = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -87,17 +88,26 @@ class Stage(Section):
     """Its path in a job, for messages."""
 
     positive_iou: Overlap
-    negative_iou: Overlap
+    negative_iou: SomeOverlap
     samples: Count
     positive_share: Share
 
     @model_validator(mode="after")
-    def _leaves_no_box_both(self) -> Self:
+    def _tells_objects_from_background(self) -> Self:
+        refuse(self._flaws())
+        return self
+
+    def _flaws(self) -> Iterator[Flaw]:
         if self.negative_iou > self.positive_iou:
             got = f"negative_iou={self.negative_iou:g}, positive_iou={self.positive_iou:g}"
             message = f"{self.place}.negative_iou must be <= its positive_iou, got {got}."
-            refuse([Flaw(("negative_iou",), message, (("positive_iou",),))])
-        return self
+            yield Flaw(("negative_iou",), message, (("positive_iou",),))
+        if int(self.samples * self.positive_share) == 0:  # as they are drawn
+            got = f"samples={self.samples}, positive_share={self.positive_share:g}"
+            message = (
+                f"{self.place}.samples x its positive_share must be at least 1, or no object is learnt, got {got}."
+            )
+            yield Flaw(("samples",), message, (("positive_share",),))
 
 
 class Rpn(Stage):
@@ -107,7 +117,7 @@ class Rpn(Stage):
 
     channels: Width = Field(512, description="Output channels of its 3x3 convolution.")
     positive_iou: Overlap = Field(0.7, description="An anchor that overlaps a true box so much is an object.")
-    negative_iou: Overlap = Field(0.3, description="An anchor that overlaps every true box less is background.")
+    negative_iou: SomeOverlap = Field(0.3, description="An anchor that overlaps every true box less is background.")
     samples: Count = Field(256, description="Anchors of each image that are learnt from, at random.")
     positive_share: Share = Field(0.5, description="Share of the samples that may be objects.")
     before_nms: Count = Field(2000, description="Surest anchors of each image that become proposals.")
@@ -126,7 +136,7 @@ class BoxHead(Stage):
     )
     dropout: Dropout = Field(0.0, description="Probability of dropping an output of each of them.")
     positive_iou: Overlap = Field(0.5, description="A proposal that overlaps a true box so much is an object.")
-    negative_iou: Overlap = Field(0.5, description="A proposal that overlaps every true box less is background.")
+    negative_iou: SomeOverlap = Field(0.5, description="A proposal that overlaps every true box less is background.")
     samples: Count = Field(128, description="Proposals of each image that are learnt from, at random.")
     positive_share: Share = Field(0.25, description="Share of the samples that may be objects.")
 
@@ -210,6 +220,11 @@ class TorchvisionDetection(Detector):
     def answers(self) -> frozenset[str] | None:
         """The terms of the loss of this architecture."""
         return next(terms for family, terms in LOSS_TERMS.items() if self.architecture.startswith(family))
+
+    @property
+    def least_share(self) -> int:
+        """ssdlite normalises a single number for each image and channel: its last map of 320x320 pixels is one."""
+        return 2 if self.architecture.startswith("ssdlite") else 1
 
     @model_validator(mode="after")
     def _fits_the_architecture(self) -> Self:

@@ -51,6 +51,10 @@ class Unet(Segmenter):
     def least_side(self) -> int:
         return int(2 ** (len(self.channels) - 1))
 
+    @property
+    def single_side(self) -> int:
+        return 2 * self.least_side - 1 if self.norm == "batch" else 0
+
 
 class FastScnn(Segmenter):
     """Fast-SCNN: a net for large images in few operations, most of them at an eighth of their size or less."""
@@ -61,6 +65,10 @@ class FastScnn(Segmenter):
         (3, 3, 3), description="Inverted residuals in each of the three stages of the deep branch."
     )
     dropout: Dropout = Field(0.0, description="Probability of dropping a channel before the last convolution.")
+
+    @property
+    def single_side(self) -> int:
+        return LEAST_SIDE
 
 
 class DeconvolutionNet(Segmenter):
@@ -92,6 +100,11 @@ class DeconvolutionNet(Segmenter):
     def least_side(self) -> int:
         return int(2 ** len(self.channels))
 
+    @property
+    def least_share(self) -> int:
+        """The two layers in the middle have a single number for each image and channel."""
+        return 2 if self.middle is not None and self.norm == "batch" else 1
+
 
 class MobilenetUnet(Segmenter):
     """A U-Net on torchvision's MobileNetV2: its levels are joined again by a decoder of transposed convolutions."""
@@ -120,6 +133,10 @@ class MobilenetUnet(Segmenter):
             rule = f"model.weights={self.weights} are of MobileNetV2 as it is, of width 1"
             message = f"{rule}, got model.width={show(self.width)}. Leave out weights, or set width: 1.0."
             yield Flaw(("weights",), message, (("width",),))
+
+    @property
+    def single_side(self) -> int:
+        return LEAST_SIDE
 
 
 class TorchvisionSegmentation(Segmenter):

@@ -56,6 +56,12 @@ class ModelSettings(Section):
         return 1
 
     @property
+    def single_side(self) -> int:
+        """Images of no more pixels each way come down to a single position, over which a batch norm has nothing to
+        normalise; 0: none do."""
+        return 0
+
+    @property
     def extracts(self) -> bool:
         """Whether trials see what is extracted from the images once for all of them, and not the images."""
         return self.fitted

@@ -1,6 +1,7 @@
 """What tells weights apart from any others."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from trainyard.errors import TrialError
@@ -10,14 +11,22 @@ DIGEST_BYTES = 1 << 20
 
 
 def file_digest(file: Path) -> str:
-    """SHA-256 of a file of weights. TrialError if it can't be read."""
-    digest = hashlib.sha256()
+    """SHA-256 of a file of weights, read once by a process while the file stays as it is. TrialError if it can't be
+    read."""
     try:
-        with file.open("rb") as stream:
-            while part := stream.read(DIGEST_BYTES):
-                digest.update(part)
+        facts = file.stat()
+        return _digest(file.resolve(), facts.st_size, facts.st_mtime_ns)
     except FileNotFoundError as error:
         raise TrialError(f"the weights {file}: there is no such file on this machine. Put it there.") from error
     except OSError as error:
         raise TrialError(f"the weights {file} can't be read: {error.strerror or error}.") from error
+
+
+@lru_cache(maxsize=16)
+def _digest(file: Path, size: int, modified: int) -> str:
+    """size, modified: tell the states of a file apart."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while part := stream.read(DIGEST_BYTES):
+            digest.update(part)
     return digest.hexdigest()

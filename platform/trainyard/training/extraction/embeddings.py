@@ -1,5 +1,6 @@
 """The embeddings of images that a frozen image encoder makes, beside the images and their objects."""
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from trainyard.data.columns import Columns, row_count
 from trainyard.data.dataset import Dataset
 from trainyard.data.sampling import RowClasses, row_classes
 from trainyard.data.split import MemorySplit, TrialData
+from trainyard.errors import TrialError
 from trainyard.models.hub import located
 from trainyard.spec.augmentations import Augmentations
 from trainyard.spec.fitting import training_copies
@@ -21,6 +23,9 @@ from trainyard.training.extraction.digests import file_digest
 
 EMBEDDINGS_VERSION = 1
 """Goes up when the same images, settings and weights come to have other embeddings, or others as their copies."""
+
+MOST_AT_A_TIME = 4
+"""Images that go through an encoder: of the published ones each takes some GB there, and no more keep a GPU busier."""
 
 PART_ROWS = 64
 """Of sam-vit-base a minute's work for a GPU and a quarter of an hour's for a CPU, and 128 MiB."""
@@ -62,7 +67,7 @@ class EmbeddingExtractor:
             augmentations=job.augmentations,
             copies=copies,
             seed=job.training.seed,
-            batch_size=job.training.batch_size,
+            batch_size=min(job.training.batch_size // job.resources.workers, MOST_AT_A_TIME),
         )
 
     @property
@@ -76,6 +81,12 @@ class EmbeddingExtractor:
         return ["embeddings", EMBEDDINGS_VERSION, encoder, self.weights, copied]
 
     def extract(self, decoded: Columns, first_row: int, device: str) -> Columns:
+        # Whoever extracts may be on another machine, where a folder or the hub's cache may have others.
+        if self.model.weights is not None and _told_apart(self.model.weights, self.seed) != self.weights:
+            raise TrialError(
+                f"the weights {self.model.weights} are others on {platform.node()} than on the machine that runs the "
+                "command. Put the same file there, or clear what its cache of Hugging Face's hub has of them."
+            )
         # Imported here: whoever finds all chunks on the disk does without torch.
         from trainyard.training.extraction.encoding import augmented_copy, encoded
 
