@@ -20,7 +20,7 @@ demo: .venv/ready
 	$(BIN)/trainyard sweep jobs/digits_cnn.yaml search_spaces/digits.yaml --results $(RESULTS)
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadgroup --no-loadscope-reorder --durations=20
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,21 +25,34 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes, one runs all tests on the Ray that they share, and each other file is run by one.
+    """What takes longest comes first, so that no process is left with it at the end."""
+    items.sort(key=lambda item: next((rank for rank, name in enumerate(LONG) if item.get_closest_marker(name)), 2))
 
-    What takes longest comes first, so that no process is left with it at the end: those on the shared Ray, then those
-    that start a Ray of their own.
+
+LONG = ("cluster", "own_cluster")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several processes, one runs all files with tests on the Ray that they share; each other file is run by one.
+
+    Not by xdist's groups: pytest 9.2 doesn't let it write them into the names of tests.
     """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if _shares_ray(item) else str(item.path)))
-    items.sort(key=lambda item: (not _shares_ray(item), item.get_closest_marker("cluster") is None))
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneRay(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(nodeid.split("::", 1)[0])
+            return "shared Ray" if _shares_ray(file) else file
+
+    return OneRay(config, log)
 
 
-def _shares_ray(item: pytest.Item) -> bool:
-    """Whether a test uses the fixture, by itself or through another; a Ray of its own doesn't count."""
-    return "ray_nodes" in getattr(item, "fixturenames", ())
+@cache
+def _shares_ray(file: str) -> bool:
+    """file: from the folder of the project on."""
+    return "mark.cluster" in (ROOT / file).read_text()
 
 
 @pytest.fixture(scope="session", autouse=True)

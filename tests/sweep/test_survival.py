@@ -19,7 +19,7 @@ from trainyard.spec.job import Job
 from trainyard.tracking.events import TrialEnded, TrialEpoch
 from trainyard.tracking.journal import Journal
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.own_cluster, pytest.mark.timeout(300)]
 
 SPACE = """
 parameters:
