@@ -34,7 +34,8 @@ def job_of(task: str, **sections: Any) -> Job:
         "training": {"epochs": 1, "batch_size": 2},
         "objective": {"metric": metric, "mode": facts.metrics[metric]},
     }
-    return Job.from_dict(job | sections)
+    prompted = {"prompts": {"per": "mask"}} if task == "promptable_segmentation" else {}
+    return Job.from_dict(job | prompted | sections)
 
 
 def manifest_of(annotation: Annotation, *, images: tuple[int, ...] = (0, 0)) -> Manifest:
