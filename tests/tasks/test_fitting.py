@@ -62,7 +62,7 @@ def manifest_of(annotation: Annotation, *, images: tuple[int, ...] = (0, 0)) -> 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_takes_a_data_set_with_its_annotation(task: str) -> None:
-    built = build_task(job_of(task), manifest_of(TASKS[task].annotation), CPU)
+    built = build_task(job_of(task), manifest_of(TASKS[task].annotation, images=(2, 2)), CPU)
     assert built.outputs == (1 if task == "promptable_segmentation" else 2)  # one: an object or not
     assert all(metric_mode(task, metric) for metric in built.metrics)
 
