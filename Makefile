@@ -1,10 +1,11 @@
 # make demo    set everything up, then search hyper-parameters on real digits
 # make test    set everything up, then run every test that needs no GPU
+# make test-slow    those of several machines, real servers and job submission, which `make test` leaves out
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS ?= results
 
-.PHONY: demo test lint benchmarks clean
+.PHONY: demo test test-slow lint benchmarks clean
 
 # One environment, pinned by constraints.txt. uv installs it in half a minute where pip takes three.
 .venv/ready: pyproject.toml constraints.txt
@@ -20,7 +21,11 @@ demo: .venv/ready
 	$(BIN)/trainyard sweep jobs/digits_cnn.yaml search_spaces/digits.yaml --results $(RESULTS)
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+	$(BIN)/python -m pytest -m "not gpu and not slow" -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+
+# One after the other: each file starts the servers and raylets that it needs.
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m "slow and not gpu" --durations=20
 
 lint: .venv/ready
 	@$(BIN)/ruff check .

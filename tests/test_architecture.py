@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "platform" / "trainyard"
 LAYERS = [{"cli"}, {"sweep", "tracking", "cluster"}, {"training"}, {"tasks"}, {"models", "losses", "data"}, {"spec"}]
 """Outermost first: a module imports from its own room and from those further down."""
 
-SIDEWAYS = {("sweep", "tracking")}
-"""Between rooms of one layer: a sweep is recorded."""
+SIDEWAYS = {("sweep", "tracking"), ("sweep", "cluster")}
+"""Between rooms of one layer: a sweep is recorded, and follows its cluster."""
 
 MAY_IMPORT_RAY = {"sweep", "cluster", "cli", "data/cache.py", "data/stream.py"}
 

@@ -53,7 +53,7 @@ CALLS = {
     "trainyard.data.cache": ("SharedData.read", "_read"),
     "trainyard.sweep.run": ("run_sweep",),
     "trainyard.sweep.slot": ("Slot.setup",),
-    "trainyard.sweep.crew_member": ("_common_generation",),
+    "trainyard.sweep.meeting": ("Meeting.form",),
     "trainyard.training.trial": ("Trial.__init__",),
 }
 """Functions to note, by module. Of each only the first three calls."""

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -13,7 +14,7 @@ from trainyard.cluster.session import connected
 from trainyard.data.dataset import Dataset
 from trainyard.spec.load import load
 from trainyard.sweep.folder import SweepFolder
-from trainyard.tracking.events import Event, SweepEnded, TrialEnded
+from trainyard.tracking.events import Event, SweepEnded, SweepStarted, TrialEnded
 
 
 class Watch:
@@ -23,8 +24,8 @@ class Watch:
         """every: so many trials between two looks."""
         self._database = database
         self._every = every
+        self.started = self.sweep_ended = 0.0
         self.ended: list[float] = []
-        self.sweep_ended = 0.0
         self.looks: list[dict[str, Any]] = []
 
     def take(self, event: Event) -> None:
@@ -34,6 +35,8 @@ class Watch:
             self.ended.append(event.time)
             if len(self.ended) % self._every == 0:
                 self.look()
+        elif isinstance(event, SweepStarted):
+            self.started = event.time
         elif isinstance(event, SweepEnded):
             self.sweep_ended = event.time
 
@@ -70,13 +73,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="with job.yaml and space.yaml; for results")
     parser.add_argument("--every", type=int, default=100, help="trials between two looks at memory and MLflow")
-    parser.add_argument("--cpus", type=int, default=2, help="of the Ray that it starts")
+    parser.add_argument("--cpus", type=int, default=2, help="of the Ray that it starts, each for a slot")
     options = parser.parse_args()
     job, space = load(options.folder / "job.yaml", options.folder / "space.yaml")
     assert space is not None
     folder = SweepFolder.create(options.folder / "results", "benchmark", job, space)
     database = options.folder / "mlflow.db"
     watch = Watch(database, options.every)
+    arrived = options.folder / "arrived"
+    arrived.mkdir()
+    os.environ |= {"BENCHMARK_SLOTS": str(options.cpus), "BENCHMARK_ARRIVED": str(arrived)}
     with connected(cpus=options.cpus) as nodes:
         from empty_slot import EmptySlot
 
@@ -95,6 +101,7 @@ def main() -> None:
     if outcome.state != "finished":
         raise SystemExit(f"the sweep {outcome.state}: {outcome.reason}")
     result = {
+        "started": watch.started,
         "ended": watch.ended,
         "sweep_ended": watch.sweep_ended,
         "closed": closed,

@@ -32,6 +32,7 @@ def timings(events: Iterable[Event]) -> dict[str, object]:
                     "last_epoch": history[-1].time,
                     "ended": event.time,
                     "training": sum(seconds),
+                    "epochs": [epoch.time for epoch in history],
                 }
             )
         elif isinstance(event, SweepEnded):

@@ -69,7 +69,7 @@ def plan() -> Plan:
     """Four trials of eight epochs on two slots."""
     return Plan(
         slots=2,
-        workers=1,
+        workers=(1, 1),
         trials=4,
         epochs_per_trial=8,
         rungs=(2,),

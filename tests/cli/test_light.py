@@ -31,6 +31,7 @@ HEAVY = (
         ["models"],
         ["models", "resnet5"],
         ["sweep", "jobs/digits_cnn.yaml", "missing.yaml"],
+        ["submit", "train", "jobs/digits_cnn.yaml", "data.path=/shared/digits", "--dry-run"],
     ],
     ids=" ".join,
 )

@@ -62,6 +62,15 @@ def test_a_resumed_sweep_says_what_is_done(plan: Plan) -> None:
     assert stream.getvalue() == "sweep sweep: 4 trials, 1 of them done, 2 at a time, at most 8 epochs each\n"
 
 
+def test_a_cluster_that_changes_is_told_in_few_words(plan: Plan) -> None:
+    stream = io.StringIO()
+    with PlainLines(Progress("sweep", OBJECTIVES), stream) as lines:
+        lines.plan(plan)
+        lines.plan(replace(plan, slots=5, cluster_cpus=5.0, cluster_gpus=0.0))
+
+    assert stream.getvalue().splitlines()[1] == "sweep sweep: now 5 at a time, as the cluster has 5 CPUs"
+
+
 def test_json_lines_are_the_plan_and_the_events(events: list[Event], plan: Plan) -> None:
     lines = [json.loads(line) for line in lines_of(JsonLines, events, plan)]
 

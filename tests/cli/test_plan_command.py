@@ -51,6 +51,12 @@ def test_plan_with_crews(place: Path, cli: Callable[..., Answer]) -> None:
     assert "  rungs    none (scheduler: none)" in answer.out
 
 
+def test_plan_says_where_crews_are_to_be(place: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("plan", "jobs/digits_crew.yaml", FILES[1], "--cpus", "6", "resources.placement=one_node")
+
+    assert "  crews    3, one for each slot, of 2 workers, each on one node" in answer.out
+
+
 def test_plan_as_json(place: Path, cli: Callable[..., Answer]) -> None:
     answer = cli("plan", *FILES, "--cpus", "2", "--gpus", "0", "--trials", "5", "--format", "json")
 

@@ -159,9 +159,22 @@ def test_ui_becomes_the_server_of_mlflow(
     answer = cli("ui", "--results", str(recorded), "--port", str(port))
 
     assert answer.out.startswith(f"MLflow UI at http://127.0.0.1:{port} ")
+    assert answer.err == ""
     (command,) = commands
     assert command[1:6] == ["-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{recorded}/mlflow.db"]
     assert command[command.index("--default-artifact-root") + 1] == f"file://{recorded}/artifacts"
+
+
+def test_ui_says_what_it_means_to_let_others_in(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Answer]
+) -> None:
+    monkeypatch.setattr(os, "execv", lambda program, command: None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    answer = cli("ui", "--results", str(recorded), "--host", "0.0.0.0", "--port", str(port))
+
+    assert answer.err == f"MLflow asks nobody who he is: whoever reaches 0.0.0.0:{port} can change all records.\n"
 
 
 def test_ui_names_a_server_that_runs(

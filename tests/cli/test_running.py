@@ -10,6 +10,7 @@ import pytest
 
 from trainyard.cli.request import Request, new_sweep, resumed_sweep
 from trainyard.cli.running import opened
+from trainyard.data.location import Location
 from trainyard.data.source import Example
 from trainyard.data.writer import write_dataset
 from trainyard.errors import UsageError
@@ -24,7 +25,7 @@ RESULTS = Path("results")
 
 @pytest.fixture
 def request_(place: Path) -> Request:
-    return new_sweep(FILES, None, "new", RESULTS)
+    return new_sweep(FILES, None, "new", Location.of(RESULTS))
 
 
 @pytest.mark.parametrize("verb", ["sweep", "train"])
@@ -182,7 +183,7 @@ def test_a_resumed_sweep_knows_its_past(request_: Request) -> None:
         for event in [sweep_started(), *trained(0, [0.5])]:
             journal.append(event)
 
-    with opened(resumed_sweep(None, None, "new", RESULTS)) as parts:
+    with opened(resumed_sweep(None, None, "new", Location.of(RESULTS))) as parts:
         assert [event.kind for event in parts.past] == ["sweep_started", "trial_started", "trial_epoch", "trial_ended"]
 
 
@@ -190,15 +191,15 @@ def test_a_sweep_whose_weights_were_exchanged_is_not_resumed(place: Path) -> Non
     weights, job = Path("weights.pt"), "jobs/vehicles_svm.yaml"
     weights.write_bytes(b"some")
     overrides = ["data={path: data/digits, channels: 3}", "model.features.weights=weights.pt"]
-    request = new_sweep([job, "search_spaces/svm.yaml", *overrides], 3, "new", RESULTS)
+    request = new_sweep([job, "search_spaces/svm.yaml", *overrides], 3, "new", Location.of(RESULTS))
     with opened(request) as parts, Journal(parts.folder.journal) as journal:
         journal.append(opening("new", request.job, request.space, parts.dataset.manifest))
 
-    with opened(resumed_sweep(None, 4, "new", RESULTS)) as parts:
+    with opened(resumed_sweep(None, 4, "new", Location.of(RESULTS))) as parts:
         assert len(parts.past) == 1
     weights.write_bytes(b"others")
     refused = pytest.raises(UsageError, match=r"new began with other weights to extract with than are there now")
-    with refused, opened(resumed_sweep(None, 5, "new", RESULTS)):
+    with refused, opened(resumed_sweep(None, 5, "new", Location.of(RESULTS))):
         pass
     space = parts.folder.space()
     assert space is not None
@@ -208,7 +209,7 @@ def test_a_sweep_whose_weights_were_exchanged_is_not_resumed(place: Path) -> Non
 def test_a_sweep_that_still_runs_is_not_resumed(request_: Request) -> None:
     with opened(request_) as parts, Journal(parts.folder.journal) as journal:
         journal.append(sweep_started())
-        with pytest.raises(UsageError), opened(resumed_sweep(None, None, "new", RESULTS)):
+        with pytest.raises(UsageError), opened(resumed_sweep(None, None, "new", Location.of(RESULTS))):
             pass
 
 

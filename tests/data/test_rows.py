@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainyard.data.rows import EpochOrder, draws, evaluation_batches, evaluation_rows, shuffled, training_rows
+from trainyard.data.rows import (
+    EpochOrder,
+    draws,
+    evaluation_batches,
+    evaluation_rows,
+    shuffled,
+    slice_of,
+    training_rows,
+)
 from trainyard.errors import DataError
 
 WEIGHTS = np.random.default_rng(0).uniform(0, 3, 103)
@@ -17,12 +25,26 @@ def order(**changes: Any) -> EpochOrder:
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
 @pytest.mark.parametrize("last_batch", ["drop", "pad"])
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 5])
 def test_the_global_batches_are_the_same_on_any_number_of_workers(workers: int, last_batch: str, weights: Any) -> None:
     settings = {"last_batch": last_batch, "weights": weights}
     alone = training_rows(103, order(**settings))
     shares = [training_rows(103, order(**settings, rank=rank, workers=workers)) for rank in range(workers)]
     assert np.array_equal(np.concatenate(shares, axis=1), alone)
+
+
+@pytest.mark.parametrize("paired", [False, True], ids=["rows", "pairs"])
+@pytest.mark.parametrize("batch_size", [8, 9, 10, 31])
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_slices_make_the_batch_and_differ_by_one(workers: int, batch_size: int, paired: bool) -> None:
+    slices = [slice_of(batch_size, rank=rank, workers=workers, paired=paired) for rank in range(workers)]
+    assert [row for own in slices for row in range(batch_size)[own]] == list(range(batch_size))
+    lengths = [own.stop - own.start for own in slices]
+    unit = 2 if paired else 1
+    assert max(lengths) - min(lengths) <= unit + (paired and batch_size % 2)
+    assert min(lengths) >= 1
+    if paired:
+        assert all(own.start % 2 == 0 for own in slices)
 
 
 def test_an_epoch_that_drops_has_each_row_at_most_once_and_only_whole_batches() -> None:

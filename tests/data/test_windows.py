@@ -45,6 +45,14 @@ def test_no_row_is_given_twice(workers: int) -> None:
     assert len(set(given)) == len(given) == 96
 
 
+@pytest.mark.parametrize("workers", [5, 7])
+def test_workers_that_do_not_divide_a_batch_get_as_many_batches_of_their_own_size(workers: int) -> None:
+    shares = [rows_of(windows(rank=rank, workers=workers)) for rank in range(workers)]
+    assert {len(share) % 8 for share in shares} == {0}  # steps
+    assert {len(share) // 8 for share in shares} == {12 // workers, 12 // workers + 1}
+    assert len({row for share in shares for row in share}) == 96
+
+
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_padding_gives_every_row_and_the_first_ones_again(workers: int) -> None:
     given = [row for rank in range(workers) for row in rows_of(windows(rank=rank, workers=workers, last_batch="pad"))]

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from trainyard.data.dataset import Dataset
+from trainyard.data.loading import plan_data
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.run import Outcome, Sweep, run_sweep
+from trainyard.sweep.train import Training, run_training
 from trainyard.tracking.events import Event
 from trainyard.tracking.uri import tracking_uri
 
@@ -99,7 +101,8 @@ class Bench:
         return Job.from_dict(changed.to_dict(), directory=self.home)
 
     def space(self, parameters: dict[str, Any] | None = None, **search: Any) -> Space:
-        settings = {"sampler": "random", "trials": 3, **search}
+        """Searched by one slot unless the test is about several: each takes 10 s of CPU to start."""
+        settings = {"sampler": "random", "trials": 3, "max_concurrent": 1, **search}
         return Space.from_dict({"parameters": parameters or LEVELS, "search": settings})
 
     def run(self, job: Job, space: Space, *, listeners: Sequence[Callable[[Event], None]] = ()) -> Ran:
@@ -116,6 +119,23 @@ class Bench:
         events: list[Event] = []
         outcome = run_sweep(sweep, self.nodes, listeners=[events.append, *listeners])
         return Ran(outcome, events, folder, uri)
+
+    def train(self, job: Job) -> list[Event]:
+        """The events of one training in this process."""
+        name = f"training-{len(self.names)}"
+        self.names.append(name)
+        dataset = Dataset.open(self.digits)
+        training = Training(
+            job=job,
+            dataset=dataset,
+            data=plan_data(dataset.manifest, job.data, free=2**30, where="this memory"),
+            on_ray=False,
+            folder=SweepFolder.create(self.home / "results", name, job, None),
+            tracking_uri=tracking_uri(self.home / "results"),
+        )
+        events: list[Event] = []
+        run_training(training, listeners=[events.append])
+        return events
 
 
 def choice(*values: Any) -> dict[str, Any]:

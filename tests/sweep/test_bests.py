@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from trainyard.data.location import Location
 from trainyard.errors import RunError
 from trainyard.spec.training import Objective
 from trainyard.sweep.bests import Bests
@@ -13,11 +14,11 @@ OBJECTIVE = Objective(metric="val/accuracy", mode="max")
 
 @pytest.fixture
 def bests(tmp_path: Path) -> Bests:
-    return Bests(tmp_path / "00007" / "bests.json", OBJECTIVE)
+    return Bests(Location.of(tmp_path / "00007" / "bests.json"), OBJECTIVE)
 
 
 def again(tmp_path: Path) -> Bests:
-    return Bests(tmp_path / "00007" / "bests.json", OBJECTIVE)
+    return Bests(Location.of(tmp_path / "00007" / "bests.json"), OBJECTIVE)
 
 
 def improved(bests: Bests, epoch: int, value: float) -> bool:

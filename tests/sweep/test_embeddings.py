@@ -83,7 +83,8 @@ def test_all_trials_of_a_sweep_share_one_extraction(
     monkeypatch.setattr(shared, "_extract", noted)
     job = job_on(place)
     rates = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
-    space = Space.from_dict({"parameters": {"optimizer.lr": rates}, "search": {"sampler": "random", "trials": 2}})
+    search = {"sampler": "random", "trials": 2, "max_concurrent": 1}
+    space = Space.from_dict({"parameters": {"optimizer.lr": rates}, "search": search})
     outcome = run_sweep(
         Sweep(
             job=job,

@@ -69,7 +69,10 @@ class Stage:
         """Run a sweep, or go on with it if there is one of the name."""
         asha = {"name": "asha", "grace": 1, "reduction_factor": 2}
         space = Space.from_dict(
-            {"parameters": PARAMETERS, "search": {"sampler": "random", "trials": TRIALS, "scheduler": asha}}
+            {
+                "parameters": PARAMETERS,
+                "search": {"sampler": "random", "trials": TRIALS, "scheduler": asha, "max_concurrent": 1},
+            }
         )
         results, path = self.home / "results", self.home / "results" / folder
         place = SweepFolder(path=path) if path.exists() else SweepFolder.create(results, folder, job, space)

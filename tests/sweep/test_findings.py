@@ -8,6 +8,7 @@ import mlflow
 import optuna
 import pytest
 
+from trainyard.data.location import Location
 from trainyard.errors import Diverged, TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment, EpochDone, Started
@@ -29,6 +30,8 @@ class FindingWorkers:
 
     lost: the crew dies in the so-maniest epoch trained. raises: what the second epoch ends with.
     """
+
+    cramped = False
 
     def __init__(self, lost: int | None = None, raises: type[TrialError] | None = None) -> None:
         self._lost = lost
@@ -54,9 +57,8 @@ class FindingWorkers:
     def state(self) -> bytes:
         return json.dumps(self._epochs).encode()
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.state())
+    def save(self, place: Location) -> None:
+        place.write_bytes(self.state())
 
     def stop(self) -> None:
         self._epochs = 0
@@ -105,7 +107,6 @@ def test_another_trials_weights_bring_along_what_was_found_in_them(digits_job: J
 
 
 def test_what_a_checkpoint_knows_is_told_to_the_next_driver(digits_job: Job, folder: TrialFolder) -> None:
-    folder.last.parent.mkdir(parents=True)
     folder.last.write_bytes(b"3")
     assert told(digits_job, folder, FindingWorkers(), reported=3) == [(4, ["dead"])]
 

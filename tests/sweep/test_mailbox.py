@@ -34,7 +34,7 @@ async def worker(mailbox: Mailbox, rank: int, generation: str = "a", size: int =
         if command is None:
             continue
         verbs.append(command.verb)
-        if command.verb == "leave":
+        if command.verb in ("leave", "quit"):
             break
         done = command.number
         answer = Answer(rank=rank, value=f"{command.verb} by {rank}")
@@ -101,13 +101,13 @@ def test_after_a_loss_the_next_command_goes_to_the_new_crew() -> None:
     run(scenario)
 
 
-def test_a_worker_of_a_former_generation_is_sent_home_and_its_answer_dropped() -> None:
+def test_a_worker_of_a_former_generation_is_to_end_and_its_answer_is_dropped() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         await mailbox.join(rank=0, size=1, generation="old")
         await mailbox.join(rank=0, size=1, generation="new")
         command = await mailbox.next(generation="old", after=0)
         assert command is not None
-        assert command.verb == "leave"
+        assert command.verb == "quit"  # by itself: a run of Ray Train whose workers return is over
         call = asyncio.create_task(mailbox.call("epoch"))
         await asyncio.sleep(0.01)
         await mailbox.answer(generation="old", number=1, answer=Answer(rank=0, value="stale"))
@@ -168,5 +168,67 @@ def test_what_one_worker_posts_another_reads_also_if_it_asked_first() -> None:
         await asyncio.sleep(0.01)
         await mailbox.post("address", "tcp://127.0.0.1:1")
         assert await reading == "tcp://127.0.0.1:1"
+
+    run(scenario)
+
+
+def test_a_crew_that_is_let_go_ends_and_the_next_command_waits_for_another() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        old = [asyncio.create_task(worker(mailbox, rank, "old")) for rank in (0, 1)]
+        await asyncio.sleep(0.01)
+        await mailbox.let_go()
+        assert await asyncio.gather(*old) == [["quit"], ["quit"]]
+        call = asyncio.create_task(mailbox.call("start"))
+        await asyncio.sleep(0.01)
+        assert not call.done()
+        await worker(mailbox, 0, "new", size=1)
+        assert (await call).lost is None
+
+    run(scenario)
+
+
+def test_a_worker_that_comes_after_its_crew_was_let_go_ends_too() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        await mailbox.join(rank=0, size=2, generation="old")
+        await mailbox.let_go()
+        assert await worker(mailbox, 1, "old") == ["quit"]
+
+    run(scenario)
+
+
+def test_a_reply_says_where_the_crew_is() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        for rank, node in ((0, "one"), (1, "two")):
+            await mailbox.join(rank=rank, size=2, generation="a", node=node)
+        call = asyncio.create_task(mailbox.call("epoch"))
+        await asyncio.sleep(0.01)
+        for rank in (0, 1):
+            await mailbox.answer(generation="a", number=1, answer=Answer(rank=rank))
+        assert (await call).nodes == {"one", "two"}
+
+    run(scenario)
+
+
+def test_a_crew_is_cramped_until_there_is_a_larger_one() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        async def cramped(generation: str, size: int) -> bool:
+            workers = [worker(mailbox, rank, generation, size) for rank in range(size)]
+            reply, *_ = await asyncio.gather(mailbox.call("epoch"), *workers)
+            return bool(reply.cramped)
+
+        assert not await cramped("a", 1)
+        await mailbox.room(2)
+        assert await cramped("a", 1)
+        await mailbox.let_go()
+        assert not await cramped("b", 2)
+
+    run(scenario)
+
+
+def test_a_mailbox_says_whether_its_crew_is_still_wanted() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        assert not await mailbox.is_closed()
+        await mailbox.close("the sweep has ended")
+        assert await mailbox.is_closed()
 
     run(scenario)

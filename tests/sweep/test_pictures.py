@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from trainyard.data.dataset import Dataset
+from trainyard.data.location import Location
 from trainyard.data.manifest import Annotation
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
@@ -40,6 +41,8 @@ ACCURACIES = (0.5, 0.4, 0.7, 0.6)
 class DrawingWorkers:
     """Trains a trial whose accuracies are ACCURACIES. lost: the crew dies in the so-maniest epoch trained."""
 
+    cramped = False
+
     def __init__(self, *, draws: bool = True, lost: int | None = None) -> None:
         self.drawn: list[int] = []
         self._draws = draws
@@ -62,14 +65,13 @@ class DrawingWorkers:
     def state(self) -> bytes:
         return json.dumps(self._epochs).encode()
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.state())
+    def save(self, place: Location) -> None:
+        place.write_bytes(self.state())
 
-    def draw(self, folder: Path) -> Drawn:
-        assert (folder.parent / "best.pt").read_bytes() == self.state(), "pictures of another state than the best"
-        folder.mkdir(exist_ok=True)
-        (folder / "00003.png").write_text(f"epoch {self._epochs}")
+    def draw(self, folder: Location) -> Drawn:
+        best = Path(folder.path).with_name("best.pt")
+        assert best.read_bytes() == self.state(), "pictures of another state than the best"
+        (folder / "00003.png").write_bytes(f"epoch {self._epochs}".encode())
         self.drawn.append(self._epochs)
         drawn = Drawn(epoch=self._epochs, files=("00003.png",))
         drawn.keep(folder)
@@ -124,7 +126,7 @@ def test_pictures_drawn_before_a_loss_are_told_after_it(digits_job: Job, folder:
 def test_a_crew_that_is_lost_draws_again_what_it_trains_again(digits_job: Job, folder: TrialFolder) -> None:
     workers = DrawingWorkers(lost=4)
     assert told(results_of(digits_job, folder, workers))[-1] == (4, 3)
-    assert (folder.pictures / "00003.png").read_text() == "epoch 3"
+    assert (folder.pictures / "00003.png").read_bytes() == b"epoch 3"
 
 
 def test_a_trial_that_was_done_but_never_told_tells_of_its_pictures(digits_job: Job, folder: TrialFolder) -> None:
@@ -154,13 +156,12 @@ def test_why_pictures_are_missing_is_still_known_after_a_loss(digits_job: Job, f
 
 def test_pictures_whose_drawing_was_cut_off_are_not_told(digits_job: Job, folder: TrialFolder) -> None:
     results_of(digits_job, folder, DrawingWorkers())
-    (folder.pictures / "drawn.json").unlink()
+    (folder.pictures / "drawn.json").delete()
     assert told(results_of(digits_job, folder, DrawingWorkers(), reported=3)) == [(4, None)]
 
 
 def test_a_better_trials_epochs_do_not_hide_the_own_best_one(digits_job: Job, folder: TrialFolder) -> None:
     """Its own are 0.2 and 0.1; the state of the better one has 0.5, 0.4 and 0.7, and goes on to 0.6."""
-    folder.last.parent.mkdir(parents=True)
     folder.last.write_bytes(b"0")
     own = Bests(folder.bests, digits_job.objectives[0])
     own.add(1, {"val/accuracy": 0.2})
@@ -171,13 +172,13 @@ def test_a_better_trials_epochs_do_not_hide_the_own_best_one(digits_job: Job, fo
     run.restore(b"3")
     assert told([run.next_result()]) == [(4, 4)]
     assert folder.best.read_bytes() == b"4"
-    assert json.loads(folder.bests.read_text()) == [[1, 0.2], [4, 0.6]]
+    assert json.loads(folder.bests.read_bytes()) == [[1, 0.2], [4, 0.6]]
 
 
 def test_pictures_outlive_the_states_of_their_trial(digits_job: Job, folder: TrialFolder, tmp_path: Path) -> None:
     results_of(digits_job, folder, DrawingWorkers())
     assert keep_only(tmp_path, best=[], ended=[7]) == set()
-    assert {path.name for path in folder.pictures.parent.rglob("*") if path.is_file()} == {"00003.png", "drawn.json"}
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"00003.png", "drawn.json"}
 
 
 def test_what_is_known_of_pictures_is_not_taken_twice(digits_job: Job, tmp_path: Path) -> None:
@@ -201,6 +202,13 @@ def test_what_is_known_of_pictures_is_not_taken_twice(digits_job: Job, tmp_path:
     assert isinstance(heard[0], TrialStarted)
 
 
+def pictures_folder(sweep: Path, trial: int) -> Path:
+    """The folder of a trial's pictures, made."""
+    folder = Path(TrialFolder(sweep, trial).pictures.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def record_of(number: int, value: float, *files: str) -> TrialRecord:
     objective = Objective(metric="val/miou", mode="max")
     record = TrialRecord(number, {"optimizer.lr": 0.01}, (objective,), best_epoch=3, best_metrics={"val/miou": value})
@@ -210,8 +218,7 @@ def record_of(number: int, value: float, *files: str) -> TrialRecord:
 
 def test_the_best_trials_are_put_together_image_by_image(tmp_path: Path) -> None:
     for trial, colour in ((4, (200, 0, 0)), (1, (0, 0, 200))):
-        file = TrialFolder(tmp_path, trial).pictures / "00003.png"
-        file.parent.mkdir(parents=True)
+        file = pictures_folder(tmp_path, trial) / "00003.png"
         Image.new("RGB", (400, 50), colour).save(file)
 
     event = draw_contact_sheets(tmp_path, [record_of(4, 0.7, "00003.png"), record_of(1, 0.6, "00003.png")])
@@ -232,8 +239,7 @@ def test_trials_without_pictures_have_no_sheets(tmp_path: Path) -> None:
 def test_sheets_have_only_what_was_told_of_the_best_epoch(tmp_path: Path) -> None:
     for trial in range(3):
         for name in ("00003.png", "00005.png"):
-            file = TrialFolder(tmp_path, trial).pictures / name
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file = pictures_folder(tmp_path, trial) / name
             Image.new("RGB", (400, 50), (200, 0, 0)).save(file)
     earlier = record_of(0, 0.9, "00003.png", "00005.png")
     earlier.best_epoch = 4
@@ -253,8 +259,7 @@ def test_sheets_have_only_what_was_told_of_the_best_epoch(tmp_path: Path) -> Non
 def test_an_odd_error_over_sheets_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    TrialFolder(tmp_path, 0).pictures.mkdir(parents=True)
-    Image.new("RGB", (400, 50)).save(TrialFolder(tmp_path, 0).pictures / "00003.png")
+    Image.new("RGB", (400, 50)).save(pictures_folder(tmp_path, 0) / "00003.png")
 
     def bomb(*_: object) -> None:
         raise Image.DecompressionBombError("a bomb")
@@ -287,8 +292,7 @@ def test_a_sweep_that_is_stopped_over_its_sheets_has_ended(
 
 def test_sheets_that_cannot_be_written_end_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "pictures").write_text("in the way")
-    TrialFolder(tmp_path, 0).pictures.mkdir(parents=True)
-    (TrialFolder(tmp_path, 0).pictures / "00003.png").write_text("no picture")
+    (pictures_folder(tmp_path, 0) / "00003.png").write_text("no picture")
     assert draw_contact_sheets(tmp_path, [record_of(0, 0.5, "00003.png")]) is None
     assert "can't be put together" in caplog.text
 
@@ -337,7 +341,7 @@ def test_a_training_alone_ends_with_the_pictures_of_its_best_epoch(
 
     pictures = artifacts(uri)["alone"]
     assert len(pictures) == 4
-    there = TrialFolder(folder.path, 0).pictures
+    there = pictures_folder(folder.path, 0)
     assert pictures == {path.name: path.read_bytes() for path in there.glob("*.png")}
     (ended,) = [event for event in events if isinstance(event, TrialEnded)]
     assert [event.epoch for event in events if isinstance(event, TrialPictures)][-1] == ended.best[0].epoch
@@ -350,7 +354,7 @@ def test_each_trial_of_a_sweep_has_pictures_of_the_same_images(
 ) -> None:
     """With crews, whose first workers draw."""
     job = job_on(shapes("mask"), resources={"workers": 2})
-    search = {"sampler": "grid", "trials": 2, "keep_checkpoints": 1}
+    search = {"sampler": "grid", "trials": 2, "keep_checkpoints": 1, "max_concurrent": 1}
     space = Space.from_dict({"parameters": {"optimizer.lr": choice(1e-2, 1e-3)}, "search": search})
     folder, uri = SweepFolder.create(tmp_path, "many", job, space), tracking_uri(tmp_path)
 
@@ -366,7 +370,7 @@ def test_each_trial_of_a_sweep_has_pictures_of_the_same_images(
     assert len(pictures["trial-0"]) == 4
     assert pictures["trial-0"] != pictures["trial-1"], "two models answer alike"
     for name in pictures["trial-0"]:
-        one, other = (np.asarray(Image.open(TrialFolder(folder.path, trial).pictures / name)) for trial in (0, 1))
+        one, other = (np.asarray(Image.open(pictures_folder(folder.path, trial) / name)) for trial in (0, 1))
         assert one.shape == other.shape
         half = (slice(50, 266), slice(0, one.shape[1] // 2))
         assert (one[half] == other[half]).all(), "the image and its truth are the same, whatever is answered"

@@ -41,6 +41,27 @@ def test_slots_are_as_many_as_fit(
     assert make_plan(job(digits_job, **resources), space(), nodes).slots == slots
 
 
+@pytest.mark.parametrize(
+    ("resources", "slots"),
+    [
+        ({"workers": 2}, 3),
+        ({"workers": 2, "placement": "spread"}, 3),
+        ({"workers": 2, "placement": "one_node"}, 2),
+        ({"workers": 3, "placement": "one_node"}, 2),
+        ({"workers": [1, 2], "placement": "one_node"}, 4),
+    ],
+)
+def test_crews_that_are_to_be_on_one_node_fit_fewer_times(
+    digits_job: Job, resources: dict[str, Any], slots: int
+) -> None:
+    assert make_plan(job(digits_job, **resources), space(), [{"CPU": 3}, {"CPU": 3}]).slots == slots
+
+
+def test_a_crew_that_no_node_has_room_for_is_refused_where_it_is_to_be_on_one(digits_job: Job) -> None:
+    with pytest.raises(InfeasibleError, match=r"4 workers with 1 CPU and 0 GPU each, all on one node \(resources"):
+        make_plan(job(digits_job, workers=4, placement="one_node"), space(), [{"CPU": 3}, {"CPU": 3}])
+
+
 def test_slots_are_no_more_than_trials_or_than_wanted(digits_job: Job) -> None:
     assert make_plan(job(digits_job), space(trials=3), [{"CPU": 64}]).slots == 3
     assert make_plan(job(digits_job), space(max_concurrent=5), [{"CPU": 64}]).slots == 5
@@ -49,6 +70,18 @@ def test_slots_are_no_more_than_trials_or_than_wanted(digits_job: Job) -> None:
 def test_a_crew_per_slot_where_a_trial_has_several_workers(digits_job: Job) -> None:
     assert make_plan(job(digits_job, workers=2), space(), [{"CPU": 6}]).crews == 3
     assert make_plan(job(digits_job), space(), [{"CPU": 6}]).crews == 0
+
+
+@pytest.mark.parametrize(("cpus", "crews", "at_work"), [(1, 1, 1), (4, 1, 4), (6, 2, 6), (8, 2, 8), (9, 3, 9)])
+def test_elastic_crews_are_as_few_as_fill_the_cluster(digits_job: Job, cpus: int, crews: int, at_work: int) -> None:
+    plan = make_plan(job(digits_job, workers=[1, 4]), space(), [{"CPU": cpus}])
+    assert (plan.crews, plan.cpus, plan.workers_each) == (crews, at_work, "1 to 4")
+
+
+def test_elastic_crews_are_never_so_many_that_one_lacks_its_least(digits_job: Job) -> None:
+    assert make_plan(job(digits_job, workers=[3, 4]), space(), [{"CPU": 5}]).crews == 1
+    with pytest.raises(InfeasibleError, match="needs 3 workers"):
+        make_plan(job(digits_job, workers=[3, 4]), space(), [{"CPU": 2}])
 
 
 @pytest.mark.parametrize(

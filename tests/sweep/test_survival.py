@@ -90,30 +90,21 @@ def place(tmp_path: Path, digits_job: Job, digits: Path) -> Place:
     return Place(tmp_path, digits_job, digits)
 
 
-def some_ended(events: list[object]) -> bool:
-    """Half-way: some trials are over and others in their middle."""
-    ended = {event.trial for event in events if isinstance(event, TrialEnded)}
-    under_way = {event.trial for event in events if isinstance(event, TrialEpoch) and event.epoch > 3} - ended
-    return len(ended) >= 2 and bool(under_way)
+def half_way(trials: int) -> Callable[[list[object]], bool]:
+    """So many trials are over, and others in their middle."""
+
+    def reached(events: list[object]) -> bool:
+        ended = {event.trial for event in events if isinstance(event, TrialEnded)}
+        under_way = {event.trial for event in events if isinstance(event, TrialEpoch) and event.epoch > 3} - ended
+        return len(ended) >= trials and bool(under_way)
+
+    return reached
 
 
-def test_a_driver_killed_half_way_is_resumed_to_the_end(place: Place) -> None:
+def test_a_sweep_survives_ctrl_c_and_the_death_of_its_driver(place: Place) -> None:
+    """One after the other: each driver goes on where the one before it was stopped."""
     process = place.start("job.yaml", "space.yaml", "--name", NAME)
-    place.wait_for(some_ended, process)
-    family = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() not in AGENTS]
-    process.kill()
-    process.communicate()
-    _, alive = psutil.wait_procs(family, timeout=30)
-    assert not alive, "the killed driver left processes behind"
-    resumed = place.start("--resume", NAME)
-    output, _ = resumed.communicate(timeout=200)
-    assert resumed.returncode == 0, output
-    place.assert_complete()
-
-
-def test_ctrl_c_ends_cleanly_and_names_the_command_that_resumes(place: Place) -> None:
-    process = place.start("job.yaml", "space.yaml", "--name", NAME)
-    place.wait_for(some_ended, process)
+    place.wait_for(half_way(1), process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
@@ -121,6 +112,15 @@ def test_ctrl_c_ends_cleanly_and_names_the_command_that_resumes(place: Place) ->
     assert "Traceback" not in output
     assert "RUNNING" not in place.statuses()
     assert list((place.results / NAME / "trials").glob("*/last.pt")), "there is nothing to go on from"
+
+    process = place.start("--resume", NAME)
+    place.wait_for(half_way(3), process)
+    family = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() not in AGENTS]
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive, "the killed driver left processes behind"
+
     resumed = place.start("--resume", NAME, "--format", "json")
     output, _ = resumed.communicate(timeout=200)
     assert resumed.returncode == 0, output

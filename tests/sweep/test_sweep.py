@@ -57,7 +57,7 @@ def mixed(bench: Bench) -> Ran:
         "optimizer.lr": {**choice(5e-3, 1e-8), "when": {"model.fault": "none"}},
     }
     asha = {"name": "asha", "grace": 1, "reduction_factor": 2}
-    return bench.run(job, bench.space(parameters, sampler="grid", trials=9, scheduler=asha, max_concurrent=1))
+    return bench.run(job, bench.space(parameters, sampler="grid", trials=9, scheduler=asha))
 
 
 def test_every_trial_ends_in_its_own_way(mixed: Ran) -> None:
@@ -103,7 +103,7 @@ def test_states_to_go_on_from_are_gone_and_the_best_are_kept(mixed: Ran) -> None
 
 
 def test_two_slots_train_at_a_time(bench: Bench) -> None:
-    ran = bench.run(bench.job(), bench.space(trials=6))
+    ran = bench.run(bench.job(), bench.space(trials=6, max_concurrent=2))
     open_trials, most = set(), 0
     for event in ran.events:
         if isinstance(event, TrialEpoch):
@@ -117,7 +117,7 @@ def test_two_slots_train_at_a_time(bench: Bench) -> None:
 
 def test_a_slot_that_is_killed_loses_no_epoch_and_doubles_none(bench: Bench) -> None:
     (bench.home / "mark").unlink(missing_ok=True)
-    ran = bench.run(bench.job(model__fault="die once", model__level=1.0), bench.space(trials=3))
+    ran = bench.run(bench.job(model__fault="die once", model__level=1.0), bench.space(trials=3, max_concurrent=2))
     assert (bench.home / "mark").exists()
     assert states(ran) == dict.fromkeys(range(3), "finished")
     assert epochs_of(ran) == {trial: [1, 2, 3] for trial in range(3)}
@@ -153,7 +153,7 @@ def test_a_population_exchanges_weights(bench: Bench) -> None:
     parameters = {"optimizer.lr": {"type": "float", "low": 1e-9, "high": 1e-2, "log": True}}
     start = [{"optimizer.lr": 1e-2}, {"optimizer.lr": 1e-9}]
     pbt = {"name": "pbt", "interval": 1, "quantile": 0.5}
-    space = bench.space(parameters, trials=2, scheduler=pbt, start_from=start)
+    space = bench.space(parameters, trials=2, max_concurrent=None, scheduler=pbt, start_from=start)
     ran = bench.run(bench.job(training__epochs=8), space)
     assert set(states(ran).values()) == {"finished"}
     assert all(epochs == sorted(set(epochs)) for epochs in epochs_of(ran).values())
@@ -163,7 +163,7 @@ def test_a_population_exchanges_weights(bench: Bench) -> None:
 
 
 def test_hyperband_pauses_and_wakes_trials_without_losing_epochs(bench: Bench) -> None:
-    space = bench.space(trials=6, scheduler={"name": "hyperband", "reduction_factor": 2})
+    space = bench.space(trials=6, max_concurrent=None, scheduler={"name": "hyperband", "reduction_factor": 2})
     ran = bench.run(bench.job(training__epochs=4), space)
     assert ran.outcome.state == "finished"
     assert set(states(ran).values()) <= {"finished", "pruned"}

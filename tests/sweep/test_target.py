@@ -43,7 +43,7 @@ class Driver:
             stop_after_failures=3,
             listeners=[],
         )
-        self.searcher = LedgerSearcher(self.ledger, slots=None)
+        self.searcher = LedgerSearcher(self.ledger, concurrency=None)
 
     def train(self, trial: str, steps: list[float], accuracies: Sequence[float] = (0.6, 0.7)) -> None:
         self.searcher.suggest(trial)
@@ -115,7 +115,7 @@ def test_a_target_that_is_reached_after_the_best_epoch_is_reached(tmp_path: Path
 def test_a_whole_sweep_for_the_fewest_steps(bench: Bench) -> None:
     target = {"metric": "val/accuracy", "value": 0.5}
     job = bench.job(training__target=target, training__steps_per_epoch=5, objective=STEPS)
-    rates = bench.space({"optimizer.lr": choice(2e-2, 1e-9)}, sampler="grid", max_concurrent=1)
+    rates = bench.space({"optimizer.lr": choice(2e-2, 1e-9)}, sampler="grid")
     ran = bench.run(job, rates)
 
     reached, missed = (ran.outcome.records[trial] for trial in (0, 1))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from trainyard.data.location import Location
 from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment, EpochDone, Started
@@ -14,11 +15,6 @@ from trainyard.sweep.trial_run import LOSS_LIMIT, Result, TrialRun
 from trainyard.sweep.workers import CrewLost
 
 EPOCHS = 4
-
-
-def put(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 class CountingWorkers:
@@ -31,6 +27,12 @@ class CountingWorkers:
         self.events = events or {}
         self.trained: list[int] = []
         self.history: list[dict[str, float]] = []
+        self.cramped = False
+        self.left = 0
+
+    def leave(self) -> None:
+        self.history, self.cramped = [], False
+        self.left += 1
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         if "start" in values:
@@ -50,8 +52,8 @@ class CountingWorkers:
     def state(self) -> bytes:
         return json.dumps(self.history).encode()
 
-    def save(self, path: Path) -> None:
-        put(path, self.state())
+    def save(self, place: Location) -> None:
+        place.write_bytes(self.state())
 
     def stop(self) -> None:
         self.history = []
@@ -107,7 +109,7 @@ def test_epochs_heard_of_before_a_loss_are_trained_again_in_silence(digits_job: 
 
 
 def test_epochs_in_the_checkpoint_that_were_never_heard_of_are_reported(digits_job: Job, folder: TrialFolder) -> None:
-    put(folder.last, json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}, {"val/accuracy": 3.0}]).encode())
+    folder.last.write_bytes(json.dumps([{"val/accuracy": 1.0}, {"val/accuracy": 2.0}, {"val/accuracy": 3.0}]).encode())
     workers = CountingWorkers()
     results = all_results(begin(digits_job, folder, workers, reported=1))
     assert [(result.epoch, result.metrics["val/accuracy"]) for result in results] == [(2, 2.0), (3, 3.0), (4, 4.0)]
@@ -115,7 +117,7 @@ def test_epochs_in_the_checkpoint_that_were_never_heard_of_are_reported(digits_j
 
 
 def test_a_trial_that_was_at_its_end_but_never_told_ends_without_training(digits_job: Job, folder: TrialFolder) -> None:
-    put(folder.last, json.dumps([{"val/accuracy": float(epoch)} for epoch in (1, 2, 3, 4)]).encode())
+    folder.last.write_bytes(json.dumps([{"val/accuracy": float(epoch)} for epoch in (1, 2, 3, 4)]).encode())
     workers = CountingWorkers()
     results = all_results(begin(digits_job, folder, workers, reported=4))
     assert [(result.epoch, result.state, result.metrics) for result in results] == [(4, "finished", {})]
@@ -123,7 +125,7 @@ def test_a_trial_that_was_at_its_end_but_never_told_ends_without_training(digits
 
 
 def test_a_damaged_state_costs_its_epochs_and_not_the_trial(digits_job: Job, folder: TrialFolder) -> None:
-    put(folder.last, b"damaged")
+    folder.last.write_bytes(b"damaged")
     workers = CountingWorkers()
     assert [result.epoch for result in all_results(begin(digits_job, folder, workers, reported=2))] == [3, 4]
     assert workers.trained == [1, 2, 3, 4]
@@ -205,9 +207,77 @@ def test_a_state_that_tune_kept_brings_its_epochs_along(digits_job: Job, folder:
 
 def test_a_disk_that_refuses_ends_the_sweep_and_not_the_trial(digits_job: Job, folder: TrialFolder) -> None:
     class FullDisk(CountingWorkers):
-        def save(self, path: Path) -> None:
+        def save(self, place: Location) -> None:
             raise RunError("No space left on device")
 
     results = all_results(begin(digits_job, folder, FullDisk()))
     assert [(result.epoch, result.state) for result in results] == [(1, "running"), (1, "unfinished")]
     assert results[-1].reason == "No space left on device"
+
+
+def test_a_trial_that_moves_trains_no_epoch_again(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers()
+    run = begin(digits_job, folder, workers, saves=False)
+    results = [run.next_result(), run.next_result()]
+    run.move()
+    results += all_results(run)
+    assert [result.epoch for result in results] == [1, 2, 3, 4]
+    assert workers.trained == [1, 2, 3, 4]
+    assert workers.left == 1
+
+
+def test_a_trial_that_moves_has_its_state_on_disk_before_its_workers_leave(
+    digits_job: Job, folder: TrialFolder
+) -> None:
+    run = begin(digits_job, folder, CountingWorkers(), saves=False)
+    run.next_result()
+    assert folder.last_state() is None
+    run.move()
+    assert json.loads(folder.last_state() or b"") == [{"val/accuracy": 1.0}]
+
+
+def test_a_trial_that_has_ended_does_not_move(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers()
+    run = begin(digits_job, folder, workers)
+    all_results(run)
+    run.move()
+    assert workers.left == 0
+
+
+def test_a_crew_that_could_be_larger_forms_anew_between_two_epochs(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers()
+    run = begin(digits_job, folder, workers, saves=False)
+    results = [run.next_result()]
+    workers.cramped = True
+    results += all_results(run)
+    assert [result.epoch for result in results] == [1, 2, 3, 4]
+    assert (workers.trained, workers.left) == ([1, 2, 3, 4], 1)
+
+
+def test_a_crew_that_could_be_larger_forms_anew_before_a_trial(digits_job: Job, folder: TrialFolder) -> None:
+    workers = CountingWorkers()
+    workers.cramped = True
+    all_results(begin(digits_job, folder, workers))
+    assert (workers.trained, workers.left) == ([1, 2, 3, 4], 1)
+
+
+def test_machines_that_die_under_a_crew_are_not_held_against_the_trial(digits_job: Job, folder: TrialFolder) -> None:
+    events: dict[int, Exception] = {
+        count: CrewLost("a worker of the crew died", counts=False) for count in range(3, 3 + LOSS_LIMIT + 2)
+    }
+    assert all_results(begin(digits_job, folder, CountingWorkers(events)))[-1].state == "finished"
+
+
+def test_the_state_of_a_trial_that_moves_can_be_asked_for(digits_job: Job, folder: TrialFolder) -> None:
+    run = begin(digits_job, folder, CountingWorkers(), saves=False)
+    run.next_result()
+    run.move()
+    assert json.loads(run.state()) == [{"val/accuracy": 1.0}]
+
+
+def test_a_machine_that_does_not_see_the_sweep_ends_it_before_it_trains(digits_job: Job, tmp_path: Path) -> None:
+    workers = CountingWorkers()
+    (result,) = all_results(begin(digits_job, TrialFolder(tmp_path / "not mounted", 7), workers))
+    assert (result.state, workers.trained) == ("unfinished", [])
+    assert "does not see" in result.reason
+    assert not (tmp_path / "not mounted").exists()

@@ -67,3 +67,22 @@ def test_a_folder_outside_of_git_has_no_commit(tmp_path: Path, monkeypatch: pyte
 def test_a_machine_without_git_is_fine(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert describe_environment(repository).git is None
+
+
+def test_a_copy_without_a_repository_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINYARD_GIT", '{"commit": "abc", "dirty": true, "remote": "git@example.com:a.git"}')
+
+    assert describe_environment(tmp_path).tags()["mlflow.source.git.commit"] == "abc"
+
+
+def test_a_repository_of_its_own_counts_more(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINYARD_GIT", '{"commit": "abc", "dirty": true, "remote": ""}')
+
+    assert describe_environment(repository).tags()["mlflow.source.git.commit"] != "abc"
+
+
+@pytest.mark.parametrize("told", ["", "abc", "{}", "[]", '{"commit": "abc", "more": 1}'])
+def test_what_is_no_commit_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("TRAINYARD_GIT", told)
+
+    assert describe_environment(tmp_path).git is None

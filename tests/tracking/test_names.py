@@ -64,6 +64,11 @@ def test_text_that_is_no_unicode_is_made_so() -> None:
     assert text("bad \ud800 text", 100) == "bad ? text"
 
 
+def test_no_text_has_a_nul_which_postgresql_refuses() -> None:
+    assert text("error\0at 0", 100) == "error\ufffdat 0"
+    assert text(["a\0"], 100) == '["a\\u0000"]'
+
+
 @pytest.mark.parametrize("value", [0.0, -1.5, math.inf, -math.inf])
 def test_a_metric_is_read_back(value: float) -> None:
     assert math.isfinite(number(value))

@@ -1,11 +1,6 @@
 """A real MLflow server on loopback, which is down when the sweep begins and comes up later."""
 
 import math
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,33 +23,7 @@ from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import Recorder
 from trainyard.tracking.uri import check_reachable
 
-
-class Server:
-    """An MLflow server that can be started and killed. Alone, without its job runner, it is up in 5 s of CPU."""
-
-    def __init__(self, store: str, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = listener.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
-        self._command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "served")]
-        self._log = folder / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        self._process = subprocess.Popen(
-            self._command,
-            env={**os.environ, **settings},
-            stdout=self._log.open("wb"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def kill(self) -> None:
-        if self._process and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+from .servers import Server
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A trial's pictures: which images, what is in the files, and that they cost a trial nothing but time."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from trainyard.data.dataset import Dataset
 from trainyard.data.local import read_here
+from trainyard.data.location import Location
 from trainyard.data.manifest import Annotation
 from trainyard.data.shapes import DecodeSettings
 from trainyard.data.split import MemorySplit, TrialData
@@ -59,7 +61,7 @@ def test_a_trial_draws_four_images_of_the_evaluation_split(
     assert (drawn.epoch, drawn.trouble) == (0, "")
     assert len(drawn.files) == 4
     assert sorted(drawn.files) == sorted(path.name for path in (tmp_path / "pictures").glob("*.png"))
-    assert Drawn.kept(tmp_path / "pictures") == drawn
+    assert Drawn.kept(Location.of(tmp_path / "pictures")) == drawn
     assert {int(name.removesuffix(".png")) for name in drawn.files} <= set(range(6))
     assert all(Image.open(tmp_path / "pictures" / name).width > 400 for name in drawn.files)
 
@@ -169,19 +171,21 @@ def test_a_picture_that_cannot_be_renewed_goes(begin: Begin, tmp_path: Path, mon
     trial = begin("mask")
     names = trial.draw(tmp_path).files
 
-    def full(self: Image.Image, path: Path, **options: Any) -> None:
-        if names[1] in path.name:
-            path.write_bytes(b"half of a picture")
-            raise OSError(28, "No space left on device")
-        path.write_bytes(b"whole")
+    write = Path.write_bytes
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    def full(self: Path, content: bytes) -> int:
+        if names[1] in self.name:
+            write(self, b"half of a picture")
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     drawn = trial.draw(tmp_path)
 
     assert drawn.files == (names[0], *names[2:])
     assert f"{names[1]} can't be written: No space left on device" in drawn.trouble
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*drawn.files, "drawn.json"])
-    assert Drawn.kept(tmp_path) == drawn
+    assert Drawn.kept(Location.of(tmp_path)) == drawn
 
 
 def test_an_error_while_drawing_is_told_and_not_raised(
@@ -202,13 +206,13 @@ def test_after_an_error_no_picture_of_an_earlier_epoch_is_left(
     assert len(trial.draw(tmp_path).files) == 4
     save = Image.Image.save
 
-    def broken(self: Image.Image, path: Path, **options: Any) -> None:
+    def broken(self: Image.Image, path: BytesIO, **options: Any) -> None:
         written.append(path)
         if len(written) == 2:
             raise ValueError("no such mode")
         save(self, path, **options)
 
-    written: list[Path] = []
+    written: list[BytesIO] = []
     monkeypatch.setattr(Image.Image, "save", broken)
     trial.epoch()
     drawn = trial.draw(tmp_path)
@@ -216,7 +220,7 @@ def test_after_an_error_no_picture_of_an_earlier_epoch_is_left(
     assert (drawn.epoch, drawn.files) == (1, ())
     assert "no such mode" in drawn.trouble
     assert list(tmp_path.glob("*.png")) == []
-    assert Drawn.kept(tmp_path) == drawn
+    assert Drawn.kept(Location.of(tmp_path)) == drawn
 
 
 def test_more_images_than_a_batch_of_the_evaluation_takes(begin: Begin, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ SCENES: dict[str, Any] = {
 }
 TASKS: dict[str, dict[str, Any]] = {
     "label": SECTIONS,
+    "mixed": {**SECTIONS, "augmentations": {"mixup": {"alpha": 0.4, "p": 0.5}, "cutmix": {"alpha": 1.0, "p": 0.5}}},
     "mask": {
         **SCENES,
         "task": "semantic_segmentation",
@@ -80,10 +81,15 @@ TASKS: dict[str, dict[str, Any]] = {
 CASES: list[dict[str, Any]] = [
     {"name": "four", "data": "label", "workers": 4, "overlap": False},
     {"name": "two", "data": "label", "workers": 2, "overlap": False},
+    {"name": "uneven", "data": "label", "workers": 3, "overlap": False},  # 5, 5 and 6 of 16
+    {"name": "uneven overlapped", "data": "label", "workers": 3, "overlap": True},
+    {"name": "uneven pairs", "data": "mixed", "workers": 3, "overlap": False},  # 4, 6 and 6
     {"name": "overlapped", "data": "label", "workers": 2, "overlap": True},
     {"name": "masks", "data": "mask", "workers": 2, "overlap": False},
+    {"name": "uneven masks", "data": "mask", "workers": 3, "overlap": False},
     {"name": "prompted", "data": "prompted", "workers": 2, "overlap": False},
     {"name": "boxes", "data": "boxes", "workers": 2, "overlap": False},
+    {"name": "uneven boxes", "data": "boxes", "workers": 3, "overlap": False},
     {"name": "boxes overlapped", "data": "boxes", "workers": 2, "overlap": True},
     {"name": "proposals", "data": "proposals", "workers": 2, "overlap": False},
     {"name": "proposals overlapped", "data": "proposals", "workers": 2, "overlap": True},
@@ -104,7 +110,7 @@ def tests_on_path() -> Iterator[None]:
 def made(make_job: Callable[..., Job], make_scenes: Callable[..., TrialData], data: TrialData) -> Made:
     """A job and its data for each of the tasks."""
     masks, boxes = make_scenes("mask"), make_scenes("boxes")
-    of = {"label": data, "mask": masks, "prompted": masks, "boxes": boxes, "proposals": boxes}
+    of = {"label": data, "mixed": data, "mask": masks, "prompted": masks, "boxes": boxes, "proposals": boxes}
     return {name: (make_job(**TASKS[name]), found) for name, found in of.items()}
 
 

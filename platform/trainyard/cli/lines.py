@@ -74,12 +74,17 @@ class PlainLines(_Lines):
     """One line at the start, one for each trial that ends or in which something is wrong, one at the end."""
 
     def plan(self, plan: Plan) -> None:
+        again = self._progress.plan is not None
         self._progress.plan = plan
-        self._writer.send(f"sweep {self._progress.name}: {self._outline(plan)}")
+        self._writer.send(f"sweep {self._progress.name}: {self._change(plan) if again else self._outline(plan)}")
+
+    def _change(self, plan: Plan) -> str:
+        gpus = f" and {plan.cluster_gpus:g} GPUs" if plan.cluster_gpus else ""
+        return f"now {plan.slots} at a time, as the cluster has {plan.cluster_cpus:g} CPUs{gpus}"
 
     def _outline(self, plan: Plan) -> str:
         done = f", {self._progress.done} of them done" if self._progress.done else ""
-        crews = f", each a crew of {plan.workers} workers" if plan.crews else ""
+        crews = f", each a crew of {plan.workers_each} workers" if plan.crews else ""
         words = data_words(plan)
         data = f"; {words}" if words else ""
         return (

@@ -10,13 +10,15 @@ from typing import Annotated, NoReturn
 import typer
 
 from trainyard import __version__
-from trainyard.cli import data, models, records, specs, sweeps
+from trainyard.cli import data, models, records, specs, submissions, submit, sweeps
 from trainyard.errors import TrainyardError
 
 # Plain help and plain errors: rich would take 0.1 s to import for them, and frames every usage error.
 app = typer.Typer(name="trainyard", add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 specs.add_to(app)
 sweeps.add_to(app)
+submit.add_to(app)
+submissions.add_to(app)
 records.add_to(app)
 models.add_to(app)
 data.add_to(app)

@@ -9,14 +9,35 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
+from trainyard.data.location import Location
 from trainyard.errors import UsageError
 
 RESULTS_SETTING = "TRAINYARD_RESULTS"
-DEFAULT_RESULTS = Path("results")
+DEFAULT_RESULTS: Any = "results"
+"""As text: it is a place only once a command runs, in the folder where it does."""
+
+
+def results_at(text: str) -> Location:
+    """Where `--results` says. UsageError for what is no place, and for a URI with a secret in it."""
+    place = Location.of(text)
+    if place.credentials:
+        raise UsageError(
+            f"--results {place}: leave the secret out, as everybody who lists processes or jobs sees it. Machines have "
+            "theirs in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), in a file, or by their role."
+        )
+    return place
+
 
 Results = Annotated[
-    Path,
-    typer.Option("--results", envvar=RESULTS_SETTING, show_envvar=True, metavar="DIR", help="Where sweeps are kept."),
+    Location,
+    typer.Option(
+        "--results",
+        parser=results_at,
+        envvar=RESULTS_SETTING,
+        show_envvar=True,
+        metavar="DIR",
+        help="Where sweeps are kept: a folder, or s3://BUCKET/PATH, gs://BUCKET/PATH.",
+    ),
 ]
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="For people, or for programs.")]
 Address = Annotated[
@@ -99,9 +120,9 @@ def _listed(files: Sequence[Path]) -> str:
     return f"only {files[0]}" if len(files) == 1 else ", ".join(map(str, files))
 
 
-def results_option(results: Path) -> str:
+def results_option(results: Location) -> str:
     """` --results DIR` for a command to be copied, or nothing where it would be the default."""
     import shlex
 
-    usual = Path(os.environ.get(RESULTS_SETTING) or DEFAULT_RESULTS)
+    usual = Location.of(os.environ.get(RESULTS_SETTING) or DEFAULT_RESULTS)
     return "" if results == usual else f" --results {shlex.quote(str(results))}"

@@ -10,7 +10,8 @@ from trainyard.data.manifest import Manifest
 from trainyard.errors import UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.plan import ExtractionPlan, Node, Plan
+from trainyard.sweep.places import Node
+from trainyard.sweep.plan import ExtractionPlan, Plan
 
 
 def nodes_of(address: str | None, cpus: int | None, gpus: int | None) -> tuple[list[Node], str]:
@@ -49,13 +50,18 @@ def manifest_of(job: Job) -> Manifest | None:
     return manifest
 
 
+_PLACED = {"pack": "", "spread": ", spread over the nodes", "one_node": ", each on one node"}
+
+
 def plan_lines(plan: Plan, job: Job, space: Space, where: str) -> list[str]:
     """The plan for people."""
     resources, scheduler = job.resources, space.search.scheduler.name
     each = counted(resources.cpus_per_worker, "CPU")
     if resources.gpus_per_worker:
         each += f" and {resources.gpus_per_worker:g} GPU"
-    crews = f"{plan.crews}, one for each slot, of {plan.workers} workers" if plan.crews else "none, slots train alone"
+    crews = "none, slots train alone"
+    if plan.crews:
+        crews = f"{plan.crews}, one for each slot, of {plan.workers_each} workers{_PLACED[resources.placement]}"
     rungs = f"after epochs {', '.join(map(str, plan.rungs))}" if plan.rungs else "none"
     return [
         f"{job.name} on {where}: {plan.cluster_cpus:g} CPUs, {plan.cluster_gpus:g} GPUs",

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -132,6 +133,8 @@ def ui(
         return
     _check_port(host, port)
     print(f"MLflow UI at http://{host}:{port} (Ctrl-C ends it; it takes some seconds to start)", flush=True)
+    if not _is_loopback(host):
+        print(f"MLflow asks nobody who he is: whoever reaches {host}:{port} can change all records.", file=sys.stderr)
     _serve(uri, host, port)
 
 
@@ -144,6 +147,12 @@ def _check_port(host: str, port: int) -> None:
     free = next((other for other in others if not _problem(host, other)), None)
     way_out = f"Choose another: trainyard ui --port {free}" if free else "Choose another --port or --host."
     raise UsageError(f"{host}:{port} can't be listened on: {problem}. {way_out}")
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether what listens there is heard on this machine only."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return all(ip_address(str(address[0])).is_loopback for *_, address in found)
 
 
 def _problem(host: str, port: int) -> str | None:

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trainyard.cli.options import job_and_space, one_job, results_option, split, trials_override
+from trainyard.cli.submitted import submitted
+from trainyard.cluster.shipment import own_models
+from trainyard.data.location import Location
 from trainyard.errors import Problem, SpecError, UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.load import load, load_job
@@ -27,7 +29,7 @@ class Request:
     job: Job
     space: Space | None
     name: str
-    results: Path
+    results: Location
     folder: SweepFolder | None = None
     named: bool = True
 
@@ -38,18 +40,19 @@ class Request:
     @property
     def resume_command(self) -> str:
         verb = "train" if self.space is None else "sweep"
+        verb = f"submit {verb}" if submitted() else verb
         return f"trainyard {verb} --resume {self.name}{results_option(self.results)}"
 
 
-def new_sweep(arguments: Sequence[str] | None, trials: int | None, name: str | None, results: Path) -> Request:
+def new_sweep(arguments: Sequence[str] | None, trials: int | None, name: str | None, results: Location) -> Request:
     """Raises SpecError with everything that is wrong with job, space and overrides."""
     job_file, space_file, overrides = job_and_space(arguments, "sweep")
     job, space = load(job_file, space_file, [*overrides, *trials_override(trials)])
     return Request(job=job, space=space, name=name or default_name(job), results=results, named=name is not None)
 
 
-def resumed_sweep(arguments: Sequence[str] | None, trials: int | None, name: str, results: Path) -> Request:
-    """The sweep as it was saved, with more trials if so many are asked for.
+def resumed_sweep(arguments: Sequence[str] | None, trials: int | None, name: str, results: Location) -> Request:
+    """The sweep as it was saved, with more trials if so many are asked for; its code is beside the job that is given.
 
     SpecError where the arguments say otherwise: half of its trials ran already.
     """
@@ -59,15 +62,17 @@ def resumed_sweep(arguments: Sequence[str] | None, trials: int | None, name: str
         raise UsageError(f"{name} is a single training. Go on with it by `trainyard train --resume {name}`.")
     if trials is not None and trials > space.search.trials:
         space = _with_trials(space, trials)
-    files, overrides = split(arguments)
-    files = files or [folder.path / "job.yaml", folder.path / "space.yaml"]
+    named, overrides = split(arguments)
+    files = named or [folder.path / "job.yaml", folder.path / "space.yaml"]
     job_file, space_file, overrides = job_and_space([*map(str, files), *overrides], "sweep")
     given_job, given_space = load(job_file, space_file, [*overrides, *trials_override(trials)])
     _refuse_changes(name, _settings(job, space), _settings(given_job, given_space))
+    job = folder.job(given_job.directory.resolve()) if named else job
+    _require_code(job, space, name)
     return Request(job=job, space=space, name=name, results=results, folder=folder)
 
 
-def new_training(arguments: Sequence[str] | None, name: str | None, results: Path) -> Request:
+def new_training(arguments: Sequence[str] | None, name: str | None, results: Location) -> Request:
     """Raises SpecError with everything that is wrong with job and overrides."""
     file, overrides = one_job(arguments)
     if file is None:
@@ -76,20 +81,34 @@ def new_training(arguments: Sequence[str] | None, name: str | None, results: Pat
     return Request(job=job, space=None, name=name or default_name(job), results=results, named=name is not None)
 
 
-def resumed_training(arguments: Sequence[str] | None, name: str, results: Path) -> Request:
-    """The training as it was saved. SpecError where the arguments say otherwise."""
+def resumed_training(arguments: Sequence[str] | None, name: str, results: Location) -> Request:
+    """The training as it was saved; its code is beside the job that is given. SpecError where that says otherwise."""
     folder = SweepFolder.resume(results, name)
     if folder.space() is not None:
         raise UsageError(f"{name} is a sweep. Go on with it by `trainyard sweep --resume {name}`.")
     file, overrides = one_job(arguments)
     job = folder.job()
-    _refuse_changes(name, _settings(job), _settings(load_job(file or folder.path / "job.yaml", overrides)))
+    given = load_job(file or folder.path / "job.yaml", overrides)
+    _refuse_changes(name, _settings(job), _settings(given))
+    job = folder.job(given.directory.resolve()) if file is not None else job
+    _require_code(job, None, name)
     return Request(job=job, space=None, name=name, results=results, folder=folder)
 
 
 def default_name(job: Job) -> str:
     """`<job>-<YYYYmmdd-HHMMSS>`, within the 63 characters of a name."""
     return f"{job.name[:47]}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _require_code(job: Job, space: Space | None, name: str) -> None:
+    """UsageError where the user's own code is gone, as that of a submitted job is some time after it has ended."""
+    models = own_models(job, space)
+    if models and not job.directory.is_dir():
+        files = "JOB" if space is None else "JOB SPACE"
+        raise UsageError(
+            f"{name}: the code of {models[0]} was in {job.directory}, which is gone. Name the files beside which it is "
+            f"now: {files} --resume {name}."
+        )
 
 
 def _with_trials(space: Space, trials: int) -> Space:

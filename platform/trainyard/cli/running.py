@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +19,10 @@ from trainyard.errors import RunError, TrackingError, UsageError
 from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
 from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.mirror import Mirror, mirrored
 from trainyard.sweep.opening import require_same_extraction
-from trainyard.sweep.plan import Plan, make_data_plan, make_extraction_plan, plan_extraction, trials_that_fit
+from trainyard.sweep.places import require_room
+from trainyard.sweep.plan import Plan, make_data_plan, make_extraction_plan, plan_extraction
 from trainyard.sweep.signals import handled
 from trainyard.tasks.fitting import require_fit
 from trainyard.tracking.compare import sweep_exists
@@ -39,6 +40,7 @@ class Opened:
 
     dataset: Dataset
     folder: SweepFolder
+    mirror: Mirror
     tracking_uri: str
     past: Sequence[Event]
 
@@ -63,23 +65,25 @@ def opened(request: Request) -> Iterator[Opened]:
     uri = tracking_uri(request.results)
     check_reachable(uri)
     if request.folder is not None:
-        past = _past(request.folder)
-        require_same_extraction(request.job, past, request.name)
-        if request.space is not None and request.space != request.folder.space():
-            request.folder.grow(request.space)
-        yield Opened(dataset=dataset, folder=request.folder, tracking_uri=uri, past=past)
+        with mirrored(request.folder) as mirror:
+            past = _past(request.folder)
+            require_same_extraction(request.job, past, request.name)
+            if request.space is not None and request.space != request.folder.space():
+                request.folder.grow(request.space)
+            yield Opened(dataset=dataset, folder=request.folder, mirror=mirror, tracking_uri=uri, past=past)
         return
     _check_name(request, uri)
-    fresh_results = not request.results.exists()
+    fresh_results = request.results.local is not None and not request.results.exists()
     folder = SweepFolder.create(request.results, request.name, request.job, request.space)
-    try:
-        yield Opened(dataset=dataset, folder=folder, tracking_uri=uri, past=())
-    finally:
-        if not has_records(folder):
-            shutil.rmtree(folder.path, ignore_errors=True)
-            if fresh_results:
-                with contextlib.suppress(OSError):  # not empty: somebody else's
-                    request.results.rmdir()
+    with mirrored(folder) as mirror:
+        try:
+            yield Opened(dataset=dataset, folder=folder, mirror=mirror, tracking_uri=uri, past=())
+        finally:
+            if not has_records(folder):
+                folder.remove()
+                if fresh_results and request.results.local:
+                    with contextlib.suppress(OSError):  # not empty: somebody else's
+                        request.results.local.rmdir()
 
 
 def _dataset(job: Job) -> Dataset:
@@ -166,11 +170,11 @@ def run(request: Request, *, address: str | None, cpus: int | None, output: str)
 def _check_fits(request: Request, cpus: int) -> None:
     """InfeasibleError for what this machine can never hold, before Ray is started on it: that takes seconds."""
     resources = request.job.resources
-    alone = request.space is None and resources.workers == 1
+    alone = request.space is None and not resources.crew
     gpus = gpus_here() if resources.gpus_per_worker else 0
     # GPUs of another make only Ray can find.
     if not alone and (gpus or not resources.gpus_per_worker):
-        trials_that_fit(request.job, [{"CPU": cpus, "GPU": gpus}])
+        require_room(request.job, [{"CPU": cpus, "GPU": gpus}])
 
 
 def _terminable() -> contextlib.AbstractContextManager[None]:
@@ -185,11 +189,20 @@ def _terminable() -> contextlib.AbstractContextManager[None]:
     return handled(stop, signal.SIGTERM)
 
 
+def _require_shared(parts: Opened) -> None:
+    """UsageError naming the machines of the cluster that do not see the results or the data set."""
+    from trainyard.cluster.storage import Shared, require_shared
+
+    require_shared([Shared.results(parts.folder.place), Shared.data_set(parts.dataset.location)])
+
+
 def _sweep(request: Request, parts: Opened, cluster: Mapping[str, Any], display: Display) -> tuple[str, str]:
+    from trainyard.cluster.nodes import read_cluster
     from trainyard.cluster.session import connected
 
     assert request.space is not None
     with display, connected(**cluster) as nodes, _terminable():
+        _require_shared(parts)
         # Not before Ray is up: its processes start meanwhile, and this is most of what the driver has to load.
         from trainyard.sweep.run import Sweep, run_sweep
 
@@ -199,12 +212,14 @@ def _sweep(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
                 space=request.space,
                 dataset=parts.dataset,
                 folder=parts.folder,
+                mirror=parts.mirror,
                 tracking_uri=parts.tracking_uri,
                 resume_command=request.resume_command,
             ),
             nodes,
             listeners=[display.take],
             on_plan=display.plan,
+            look=read_cluster if cluster["address"] else None,
         )
     return outcome.state, outcome.reason
 
@@ -217,7 +232,8 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
 
     job, manifest = request.job, parts.dataset.manifest
     data: DataPlan | None = None
-    on_ray = job.resources.workers > 1
+    on_cluster = bool(cluster["address"])
+    on_ray = job.resources.crew or on_cluster
     if not on_ray:
         # In this process, which needs no Ray but to stream.
         free, where = free_memory(), "the memory of this machine"
@@ -228,10 +244,11 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
             on_ray, data = here.streams, None if here.streams else here
     with display, contextlib.ExitStack() as stack:
         if on_ray:
-            nodes = stack.enter_context(connected(**cluster))
+            nodes = stack.enter_context(connected(**cluster, tune=job.resources.crew))
             stack.enter_context(_terminable())
-            if job.resources.workers > 1:
-                trials_that_fit(job, nodes)
+            if job.resources.crew or on_cluster:
+                _require_shared(parts)
+                require_room(job, nodes)
             if job.model.extracts:
                 make_extraction_plan(job, manifest, nodes)
             else:
@@ -241,7 +258,9 @@ def _train(request: Request, parts: Opened, cluster: Mapping[str, Any], display:
             dataset=parts.dataset,
             data=data,
             on_ray=on_ray,
+            on_cluster=on_cluster,
             folder=parts.folder,
+            mirror=parts.mirror,
             tracking_uri=parts.tracking_uri,
             resume_command=request.resume_command,
         )

@@ -15,6 +15,7 @@ from trainyard.cli.options import (
     job_and_space,
     trials_override,
 )
+from trainyard.cli.submitted import require_lasting
 from trainyard.errors import UsageError
 
 Name = Annotated[str | None, typer.Option("--name", metavar="S", help="Its name. Else <job>-<date>-<time>.")]
@@ -92,6 +93,7 @@ def sweep(
     from trainyard.cli.request import new_sweep, resumed_sweep
 
     _one_name(name, resume)
+    require_lasting(results)
     request = resumed_sweep(files, trials, resume, results) if resume else new_sweep(files, trials, name, results)
     from trainyard.cli.running import run
 
@@ -115,7 +117,8 @@ def train(
 ) -> None:
     """Train a job once.
 
-    It is recorded as one run in MLflow. Ray is started only for a job with several workers.
+    It is recorded as one run in MLflow. Ray is started only for a job with several workers; with --address, one worker,
+    too, trains on a node of that cluster.
 
     \b
     Example:
@@ -124,6 +127,7 @@ def train(
     from trainyard.cli.request import new_training, resumed_training
 
     _one_name(name, resume)
+    require_lasting(results)
     request = resumed_training(files, resume, results) if resume else new_training(files, name, results)
     from trainyard.cli.running import run
 

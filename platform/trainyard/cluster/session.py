@@ -5,9 +5,15 @@ import importlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from trainyard.cluster.loopback import on_loopback
+from trainyard.cluster.nodes import Resources, read_cluster
 from trainyard.errors import UsageError
+
+MESSAGES = "ray.cluster"
+"""The logger of what Ray tells drivers. Heard by who sets a level for it."""
 
 ENVIRONMENT = {
     # Tune's own result files, tables and snapshots repeat what the journal, MLflow and our table hold; a snapshot of
@@ -19,12 +25,8 @@ ENVIRONMENT = {
     # Ctrl-C is ours: the running trials are to be resumed, not lost. A slot in a long epoch is not waited for.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "3",
-    # Worker groups are watched for losses more often than every 2 s.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    # A process more for each crew, 4 s of imports in the middle of its start.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
@@ -32,13 +34,14 @@ ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def connected(*, address: str | None = None, cpus: int | None = None) -> Iterator[list[dict[str, float]]]:
-    """Yield the resources of each node of a cluster, and leave it at the end.
+def connected(*, address: str | None = None, cpus: int | None = None, tune: bool = True) -> Iterator[list[Resources]]:
+    """Yield the resources of each node that a cluster has or may start, and leave it at the end.
 
     `object_store_memory` is what is free of it, in bytes; of all else, what there is.
 
     address: of a running cluster (`auto`, `host:6379`, `ray://...`); None starts a Ray on this machine, with `cpus`
-    CPUs (all by default), which ends with the command. UsageError where nothing answers.
+    CPUs (all by default), which ends with the command. UsageError where nothing answers. tune: whether Ray Tune or
+    Ray Train will have work.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -47,31 +50,33 @@ def connected(*, address: str | None = None, cpus: int | None = None) -> Iterato
     preload = threading.Thread(target=importlib.import_module, args=("ray.tune",), daemon=True)
     import ray
 
-    preload.start()
+    if tune:
+        preload.start()
+    with _messages_to_log(), on_loopback() if address is None else contextlib.nullcontext():
+        try:
+            _start(address, cpus)
+        except Exception as error:  # a node that takes too long to start is a plain Exception
+            raise UsageError(_no_answer(address, error)) from error
+        try:
+            yield read_cluster(grows=address is not None).places()
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _messages_to_log() -> Iterator[None]:
+    """What Ray tells drivers of dead nodes and workers goes to a logger, and not to stdout, between our own lines."""
+    from ray._private import worker
+
+    def log(message: Mapping[str, Any], ignore_prefix: bool) -> None:
+        logging.getLogger(MESSAGES).warning("%s", "\n".join(message["lines"]).strip())
+
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = log
     try:
-        _start(address, cpus)
-    except Exception as error:  # a node that takes too long to start is a plain Exception
-        raise UsageError(_no_answer(address, error)) from error
-    try:
-        yield _resources()
+        yield
     finally:
-        ray.shutdown()
-
-
-def _resources() -> list[dict[str, float]]:
-    import ray
-    from ray._private.state import available_resources_per_node
-
-    store = "object_store_memory"
-    try:
-        free = available_resources_per_node()
-    except ray.exceptions.RaySystemError:  # by ray://, which knows only what there is in all
-        free = {}
-    return [
-        {**node["Resources"], store: free.get(node["NodeID"], node["Resources"]).get(store, 0.0)}
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+        worker.print_to_stdstream = before
 
 
 def _start(address: str | None, cpus: int | None) -> None:
@@ -81,7 +86,8 @@ def _start(address: str | None, cpus: int | None) -> None:
     if address is not None:
         ray.init(address=address, **quiet)
     else:
-        ray.init(num_cpus=cpus, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+        # "local": without an address Ray would join any that it finds on this machine.
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     logging.getLogger("ray").setLevel(logging.ERROR)
 
 

@@ -100,6 +100,13 @@ class Location:
         """The absolute path, if it is on a local disk."""
         return None if self.scheme else Path(self.path)
 
+    def filesystem(self) -> Any:
+        """pyarrow's file system that `path` is in, for libraries that take one; None for a local disk."""
+        if self.local:
+            return None
+        with self._reached() as store:
+            return store
+
     def exists(self) -> bool:
         if self.local:
             return self.local.exists()

@@ -1,7 +1,7 @@
 """Which rows a worker trains and evaluates on. Pure functions of numbers.
 
 A job means the same on any number of workers: the global batch of a step is the same rows in the same order, and each
-worker takes its own slice of it.
+worker takes its own slice of it. Slices differ by a row where the workers don't divide the batch.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ LastBatch = Literal["drop", "pad"]
 class EpochOrder:
     """What decides the rows of a worker in an epoch of a split.
 
-    epoch: counts from 1. batch_size: over all workers, divisible by them. last_batch: what becomes of rows that fill no
-    batch: dropped, or their batch filled up. most_steps: of an epoch; None: a whole pass. weights: float64 (rows,), how
-    often each row is drawn in proportion to the others; None: every row once.
+    epoch: counts from 1. batch_size: over all workers, of which each has a row at least. last_batch: what becomes of
+    rows that fill no batch: dropped, or their batch filled up. most_steps: of an epoch; None: a whole pass. weights:
+    float64 (rows,), how often each row is drawn in proportion to the others; None: every row once. paired: whether rows
+    0 and 1 of a batch, 2 and 3, and so on, go to the same worker.
     """
 
     epoch: int
@@ -31,9 +32,12 @@ class EpochOrder:
     weights: np.ndarray | None = None
     rank: int = 0
     workers: int = 1
+    paired: bool = False
 
-    def __post_init__(self) -> None:
-        assert self.batch_size % self.workers == 0, f"{self.batch_size} is not divisible by {self.workers} workers"
+    @property
+    def own(self) -> slice:
+        """The worker's slice of each global batch."""
+        return slice_of(self.batch_size, rank=self.rank, workers=self.workers, paired=self.paired)
 
     def steps(self, rows: int) -> int:
         whole = steps_per_pass(rows=rows, batch_size=self.batch_size, last_batch=self.last_batch)
@@ -65,17 +69,17 @@ def steps_per_pass(*, rows: int, batch_size: int, last_batch: LastBatch = "drop"
 
 
 def training_rows(rows: int, order: EpochOrder) -> np.ndarray:
-    """The rows of a worker in an epoch, int64 (steps, batch_size // workers), shuffled anew each epoch.
+    """The rows of a worker in an epoch, int64 (steps, length of its slice), shuffled anew each epoch.
 
-    Step k's global batch is rows k * batch_size up to (k + 1) * batch_size of the shuffled whole, and rank r has the
-    r-th slice of it, so every rank takes the same number of steps. What fills no batch at the end sits out this epoch
-    ("drop"), or its batch is filled up with the rows at the epoch's beginning ("pad"). An epoch of `most_steps` is the
+    Step k's global batch is rows k * batch_size up to (k + 1) * batch_size of the shuffled whole, and each rank has its
+    slice of it (`slice_of`), so every rank takes the same number of steps. What fills no batch at the end sits out this
+    epoch ("drop"), or its batch is filled up with the rows at the beginning ("pad"). An epoch of `most_steps` is the
     beginning of the pass that it would else be.
     """
     steps = order.steps(rows)
     whole = shuffled(rows, epoch=order.epoch, seed=order.seed, weights=order.weights)
     # np.resize goes round as often as is needed, also where there are fewer rows than a batch takes.
-    return own_share(np.resize(whole, steps * order.batch_size), steps=steps, rank=order.rank, workers=order.workers)
+    return own_share(np.resize(whole, steps * order.batch_size), steps=steps, own=order.own)
 
 
 def shuffled(rows: int, *, epoch: int, seed: int, weights: np.ndarray | None = None) -> np.ndarray:
@@ -108,9 +112,21 @@ def draws(weights: np.ndarray, *, total: int, offset: float) -> np.ndarray:
     return np.diff(np.floor(expected + offset), prepend=np.floor(offset)).astype(np.int64)
 
 
-def own_share(epoch: np.ndarray, *, steps: int, rank: int, workers: int) -> np.ndarray:
-    """A rank's slice of each global batch, (steps, share, ...), of anything that has (steps * batch size, ...) rows."""
-    return np.ascontiguousarray(epoch.reshape(steps, workers, -1, *epoch.shape[1:])[:, rank])
+def slice_of(batch_size: int, *, rank: int, workers: int, paired: bool = False) -> slice:
+    """A rank's slice of a global batch: of all ranks, in their order, the whole batch, and as even as can be.
+
+    paired: rows 0 and 1, 2 and 3, and so on, stay together; of an odd batch the last row is a pair by itself.
+    """
+    unit = 2 if paired else 1
+    units = -(-batch_size // unit)
+    assert units >= workers, f"a batch of {batch_size} is too small for {workers} workers"
+    edges = [min(unit * (units * place // workers), batch_size) for place in (rank, rank + 1)]
+    return slice(*edges)
+
+
+def own_share(epoch: np.ndarray, *, steps: int, own: slice) -> np.ndarray:
+    """A slice of each global batch, (steps, share, ...), of anything that has (steps * batch size, ...) rows."""
+    return np.ascontiguousarray(epoch.reshape(steps, -1, *epoch.shape[1:])[:, own])
 
 
 def evaluation_batches(*, rows: int, size: int, rank: int = 0, workers: int = 1) -> list[np.ndarray]:

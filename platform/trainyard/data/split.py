@@ -19,7 +19,7 @@ class Split(Protocol):
     """The rows of a split, decoded. One object serves one worker; its batches come in one thread at a time.
 
     What a worker is given follows from the arguments alone, and over all workers it is what `rows.py` says: every rank
-    of an epoch gets the same number of batches of the same size, and an evaluation has every row once. A streamed split
+    of an epoch gets the same number of batches of its own size, and an evaluation has every row once. A streamed split
     may train on other global batches than one in memory, and on others for another number of workers.
 
     An iterator that isn't used to its end lets go of everything when it is closed or collected. Reading may raise
@@ -48,7 +48,7 @@ class Split(Protocol):
         ...
 
     def training(self, order: EpochOrder) -> Iterator[Columns]:
-        """The batches of a worker in an epoch: `order.steps(rows)` of batch_size // workers rows."""
+        """The batches of a worker in an epoch: `order.steps(rows)` of as many rows as its slice has."""
         ...
 
     def evaluation(self, *, size: int, rank: int = 0, workers: int = 1) -> Iterator[Columns]:

@@ -77,7 +77,7 @@ class StreamedSplit:
         return row_classes(self._dataset, self._split)
 
     def training(self, order: EpochOrder) -> Iterator[Columns]:
-        return self._stream(training_windows(self._groups, order), order.batch_size // order.workers)
+        return self._stream(training_windows(self._groups, order), order.own.stop - order.own.start)
 
     def evaluation(self, *, size: int, rank: int = 0, workers: int = 1) -> Iterator[Columns]:
         return self._stream(evaluation_windows(self._groups, rank=rank, workers=workers), size)

@@ -48,14 +48,14 @@ class Groups:
 
 
 def training_windows(groups: Groups, order: EpochOrder) -> Iterator[Window]:
-    """What a worker reads in an epoch: order.steps(rows) times batch_size // workers rows in all.
+    """What a worker reads in an epoch: order.steps(rows) times the rows of its slice in all.
 
     Over all workers every row once, or as often as its weight says; but what fills no batch at the end sits out
     ("drop"), or the beginning is read once more to fill it up ("pad").
     """
-    own = order.steps(groups.total) * order.batch_size // order.workers
+    steps = order.steps(groups.total)
     epoch = _Epoch(groups, order)
-    at, end = order.rank * own, (order.rank + 1) * own
+    at, end = order.own.start * steps, order.own.stop * steps
     while at < end:
         rows = epoch.rows(at % groups.total)[: end - at]
         at += len(rows)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trainyard.spec.augmentations import Augmentations
 from trainyard.spec.models.promptable import Sam, SharedEmbeddings
+from trainyard.spec.scalars import show
 from trainyard.spec.schedule import Constant
 from trainyard.spec.section import Flaw, Path
 
@@ -112,9 +113,11 @@ def _too_much(job: "Job") -> Iterator[Flaw]:
     if job.training.epochs != 1:
         rule = f"training.epochs must be 1 for the model {model}, which is fitted at once"
         yield Flaw(("training", "epochs"), f"{rule}, got {job.training.epochs}.", (("model", "name"),))
-    if job.resources.workers != 1:
+    if job.resources.crew:
         rule = f"resources.workers must be 1 for the model {model}, which is fitted as a whole"
-        message = f"{rule}, got {job.resources.workers}. A sweep fits as many trials at a time as the cluster holds."
+        message = (
+            f"{rule}, got {show(job.resources.workers)}. A sweep fits as many trials at a time as the cluster holds."
+        )
         yield Flaw(("resources", "workers"), message, (("model", "name"),))
 
 

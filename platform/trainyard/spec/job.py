@@ -174,19 +174,20 @@ class Job(Section):
 def _rules(job: Job) -> Iterator[Flaw]:
     """The rules that span several settings."""
     training, resources = job.training, job.resources
-    if training.batch_size % resources.workers:
-        got = f"batch_size={training.batch_size}, workers={resources.workers}"
-        message = f"training.batch_size must be divisible by resources.workers, got {got}."
+    most = resources.most_workers
+    if training.batch_size < most:
+        got = f"batch_size={training.batch_size}, workers={show(resources.workers)}"
+        message = f"training.batch_size must be >= resources.workers, a sample for each, got {got}."
         yield Flaw(("training", "batch_size"), message, (("resources", "workers"),))
-    elif training.batch_size // resources.workers < job.model.least_share:
+    elif training.batch_size // most < job.model.least_share:
         least = f"{job.model.least_share} x resources.workers"
         message = (
             f"training.batch_size must be at least {least} for the model {job.model.name} as it is, which normalises "
-            f"over a worker's images, got batch_size={training.batch_size}, workers={resources.workers}."
+            f"over a worker's images, got batch_size={training.batch_size}, workers={show(resources.workers)}."
         )
         yield Flaw(("training", "batch_size"), message, (("resources", "workers"), ("model",)))
-    if resources.workers > 1 and resources.gpus_per_worker % 1:
-        got = f"gpus_per_worker={resources.gpus_per_worker:g}, workers={resources.workers}"
+    if resources.crew and resources.gpus_per_worker % 1:
+        got = f"gpus_per_worker={resources.gpus_per_worker:g}, workers={show(resources.workers)}"
         message = f"resources.gpus_per_worker must be a whole number for more than one worker, got {got}."
         yield Flaw(("resources", "gpus_per_worker"), message, (("resources", "workers"),))
     elif resources.gpus_per_worker > 1 and resources.gpus_per_worker % 1:
@@ -237,14 +238,14 @@ def _task_rules(job: Job) -> Iterator[Flaw]:
 
 def _mixing_rules(job: Job) -> Iterator[Flaw]:
     """What mixup and cutmix ask for."""
-    batch_size, workers = job.training.batch_size, job.resources.workers
+    batch_size, resources = job.training.batch_size, job.resources
     for name in (name for name in MIXING if name in job.augmentations.stated()):
         if TASKS[job.task].annotation != "label":
             rule = f"augmentations.{name} doesn't fit the task {job.task}: it mixes images that have one class each"
             yield Flaw(("augmentations", name), f"{rule}. Remove it.", (("task",),))
-        elif batch_size % workers == 0 and batch_size // workers % 2:
-            rule = f"training.batch_size must be divisible by 2 x resources.workers for augmentations.{name}"
-            got = f"batch_size={batch_size}, workers={workers}"
+        elif batch_size % 2 or batch_size < 2 * resources.most_workers:
+            rule = f"training.batch_size must be even and >= 2 x resources.workers for augmentations.{name}"
+            got = f"batch_size={batch_size}, workers={show(resources.workers)}"
             message = f"{rule}, which mixes the two samples of a pair, got {got}."
             yield Flaw(("training", "batch_size"), message, (("resources", "workers"), ("augmentations", name)))
 

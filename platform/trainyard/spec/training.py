@@ -58,9 +58,16 @@ class DataSettings(Section):
         return self
 
     def _flaws(self) -> Iterator[Flaw]:
-        scheme, slashes, _ = self.path.partition("://")
+        scheme, slashes, rest = self.path.partition("://")
         if slashes and scheme not in SCHEMES:
             message = f"data.path must be a folder, or begin with s3:// or gs://, got {show(self.path)}."
+            yield Flaw(("path",), message)
+        elif slashes and set("@:") & set(rest.partition("/")[0]):
+            # A secret key may hold a slash: then only a colon is left here. The message repeats nothing.
+            message = (
+                "data.path must not have credentials: a job is recorded with each of its trials. Leave them out, and "
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what gs:// takes, where the job runs."
+            )
             yield Flaw(("path",), message)
         if self.resize != "stretch" and self.image_size is None:
             message = f"data.resize={self.resize} needs data.image_size: state the height and width to resize to."
@@ -105,12 +112,62 @@ class Training(Section):
     checkpoint_seconds: float = Field(30.0, ge=0, description="Age, in seconds, at which a checkpoint is renewed.")
 
 
+Workers = Annotated[int, Field(ge=1)]
+
+
+def _number_or_range(value: Any) -> str:
+    return "range" if isinstance(value, list | tuple) else "number"
+
+
 class Resources(Section):
     """What one trial takes."""
 
-    workers: int = Field(1, ge=1, description="Workers of a trial; more than one train data-parallel as a crew.")
+    workers: Annotated[
+        Annotated[Workers, Tag("number")]
+        | Annotated[Annotated[tuple[Workers, Workers], Field(strict=False)], Tag("range")],
+        Discriminator(_number_or_range),
+    ] = Field(
+        1,
+        description="Workers of a trial, which train data-parallel as a crew; [1, 4]: as many from 1 to 4 as there is "
+        "room for, which may change while it trains.",
+        examples=[1, [1, 4]],
+    )
     cpus_per_worker: int = Field(1, ge=1, description="CPUs of each worker.")
     gpus_per_worker: float = Field(0.0, ge=0, description="GPUs of each worker; a fraction shares one among trials.")
+    placement: Literal["pack", "spread", "one_node"] = Field(
+        "pack",
+        description="Where a crew's workers are: on few nodes, on many, or always on one.",
+    )
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> "Resources":
+        refuse(self._flaws())
+        return self
+
+    def _flaws(self) -> Iterator[Flaw]:
+        if self.least_workers > self.most_workers:
+            message = f"resources.workers must be [least, most] with least <= most, got {show(self.workers)}."
+            yield Flaw(("workers",), message)
+
+    @property
+    def least_workers(self) -> int:
+        """With so many a trial goes on."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        """More than so many it never has."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of workers may change while a trial trains."""
+        return self.least_workers < self.most_workers
+
+    @property
+    def crew(self) -> bool:
+        """Whether a trial's workers are processes of their own, even if there is but one at times."""
+        return self.most_workers > 1
 
 
 class Objective(Section):

@@ -7,16 +7,16 @@ brings that one's epochs along, and they are not among those that the driver was
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from trainyard.errors import RunError
+from trainyard.data.location import Location
+from trainyard.errors import DataError, RunError
 from trainyard.spec.training import Objective
 
 
 class Bests:
     """The epochs, each with its value of the objective, the earliest and worst first."""
 
-    def __init__(self, file: Path, objective: Objective) -> None:
+    def __init__(self, file: Location, objective: Objective) -> None:
         self._file = file
         self._objective = objective
         self._found: list[tuple[int, float]] = []
@@ -41,15 +41,14 @@ class Bests:
         return self._better(epoch, metrics) is not None
 
     def add(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """The epoch is the best, and its state is saved. RunError where the disk refuses."""
+        """The epoch is the best, and its state is saved. RunError where the disk or bucket refuses."""
         self._found.append((epoch, metrics[self._objective.metric]))
-        aside = self._file.with_name(f".{self._file.name}")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(json.dumps(self._found))
-            aside.replace(self._file)
+            self._file.write_bytes(json.dumps(self._found).encode())
         except OSError as error:
             raise RunError(f"can't write {self._file}: {error.strerror or error}. Make room; then resume.") from error
+        except DataError as error:
+            raise RunError(f"can't write which epochs were best: {error} Mend that; then resume.") from error
 
     def _better(self, epoch: int, metrics: Mapping[str, float]) -> float | None:
         value = metrics.get(self._objective.metric, math.nan)
@@ -59,6 +58,6 @@ class Bests:
     def _kept(self) -> list[tuple[int, float]] | None:
         """What the file says; None where it is missing or damaged."""
         try:
-            return [(int(epoch), float(value)) for epoch, value in json.loads(self._file.read_text())]
-        except (OSError, ValueError, TypeError):
+            return [(int(epoch), float(value)) for epoch, value in json.loads(self._file.read_bytes())]
+        except (OSError, DataError, ValueError, TypeError):
             return None

@@ -1,4 +1,4 @@
-"""The states of trials on disk: one folder a trial, `last.pt` to go on from and `best.pt` to keep, with its pictures.
+"""The states of trials: one folder a trial, `last.pt` to go on from and `best.pt` to keep, with its pictures.
 
 The workers write them (`training.checkpoint`, `training.pictures`), on storage that the nodes share, and a slot writes
 beside them which epochs were best (`sweep.bests`). The driver deletes
@@ -7,10 +7,13 @@ Pictures stay: MLflow may take them late, and all of a trial's are smaller than 
 """
 
 import contextlib
+import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from trainyard.errors import RunError
+from trainyard.data.location import PARTIAL, Location
+from trainyard.errors import DataError, RunError
 
 TRIALS = "trials"
 """The folder of the trials in that of a sweep."""
@@ -22,52 +25,71 @@ PICTURES = "pictures"
 class TrialFolder:
     """`<sweep>/trials/<number>/`; made when the first file is written."""
 
-    def __init__(self, sweep_folder: Path, trial: int) -> None:
-        self._path = sweep_folder / TRIALS / f"{trial:05d}"
+    def __init__(self, sweep_folder: Location | Path, trial: int) -> None:
+        self._sweep = Location.of(sweep_folder)
+        self._place = self._sweep / TRIALS / f"{trial:05d}"
 
     @property
-    def last(self) -> Path:
+    def last(self) -> Location:
         """The state to go on from."""
-        return self._path / "last.pt"
+        return self._place / "last.pt"
 
     @property
-    def best(self) -> Path:
+    def best(self) -> Location:
         """The state at the best epoch."""
-        return self._path / "best.pt"
+        return self._place / "best.pt"
 
     @property
-    def pictures(self) -> Path:
+    def pictures(self) -> Location:
         """Where the pictures of the best epoch are."""
-        return self._path / PICTURES
+        return self._place / PICTURES
 
     @property
-    def bests(self) -> Path:
+    def bests(self) -> Location:
         """Which epochs were better than all before."""
-        return self._path / "bests.json"
+        return self._place / "bests.json"
 
     def last_state(self) -> bytes | None:
         """What `last` holds; None where there is none yet. RunError where it can't be read."""
         try:
             return self.last.read_bytes()
         except FileNotFoundError:
+            self._require_sweep()
             return None
-        except OSError as error:
-            raise RunError(f"{self.last}: the checkpoint can't be read ({error.strerror}).") from error
+        except (OSError, DataError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+            raise RunError(f"{self.last}: the checkpoint can't be read ({reason}).") from error
+
+    def _require_sweep(self) -> None:
+        """RunError on a machine that does not see the sweep's folder, where states would be lost with the machine."""
+        if self._sweep.local and not self._sweep.exists():
+            raise RunError(
+                f"{socket.gethostname()} does not see {self._sweep}, where the states of trials are kept. Mount it "
+                "there, or name storage that all machines share with --results."
+            )
 
     def drop_last(self) -> None:
-        """With what only a trial that goes on needs."""
-        for path in (self.last, self.bests):
-            path.unlink(missing_ok=True)
+        """With what only a trial that goes on needs, as far as the disk lets."""
+        for place in (self.last, self.bests):
+            _delete(place)
 
     def drop_states(self) -> None:
         """Delete all but the pictures, as far as the disk lets."""
-        with contextlib.suppress(OSError):
-            for path in [path for path in self._path.iterdir() if path.name != PICTURES]:
-                path.unlink(missing_ok=True)
-            self._path.rmdir()  # refused where there are pictures
+        for place in (self.last, self.bests, self.best):
+            _delete(place)
+        if self._place.local:
+            with contextlib.suppress(OSError):
+                for aside in self._place.local.glob(f".*{PARTIAL}*"):  # of a process that was killed
+                    aside.unlink(missing_ok=True)
+                self._place.local.rmdir()  # refused where there are pictures
 
 
-def keep_only(sweep_folder: Path, best: Iterable[int], ended: Iterable[int]) -> set[int]:
+def _delete(place: Location) -> None:
+    with contextlib.suppress(OSError, DataError):
+        place.delete()
+
+
+def keep_only(sweep_folder: Location | Path, best: Iterable[int], ended: Iterable[int]) -> set[int]:
     """Delete states that the `ended` trials need no more: all but the best of the `best`. Return those that stay."""
     stay = set(best) & set(ended)
     for trial in stay:
@@ -75,3 +97,22 @@ def keep_only(sweep_folder: Path, best: Iterable[int], ended: Iterable[int]) -> 
     for trial in set(ended) - stay:
         TrialFolder(sweep_folder, trial).drop_states()
     return stay
+
+
+class Tidying:
+    """`keep_only` for the driver of a sweep: in a thread of its own, as a bucket takes a second for ten trials."""
+
+    def __init__(self, place: Location) -> None:
+        self._place = place
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trainyard-tidying")
+        self._kept: set[int] = set()
+
+    def ended(self, trials: Iterable[int], best: Iterable[int]) -> None:
+        """These trials have ended since the last call, and the `best` of all are to be kept. Returns at once."""
+        ended, best = {*self._kept, *trials}, list(best)
+        self._kept = set(best) & ended
+        self._thread.submit(keep_only, self._place, best, ended)
+
+    def close(self) -> None:
+        """Wait until all is deleted."""
+        self._thread.shutdown()

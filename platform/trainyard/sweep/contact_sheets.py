@@ -1,10 +1,13 @@
 """The pictures of a sweep's best trials put together: of each image one sheet, with the strips of the trials."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
+from posixpath import basename
 from typing import TYPE_CHECKING
 
+from trainyard.data.location import Location
 from trainyard.spec.scalars import write
 from trainyard.sweep.checkpoints import PICTURES
 from trainyard.sweep.record import TrialRecord
@@ -19,29 +22,33 @@ MOST_TRIALS = 8
 _log = logging.getLogger(__name__)
 
 
-def draw_contact_sheets(sweep_folder: Path, best: Sequence[TrialRecord]) -> SweepPictures | None:
+def draw_contact_sheets(sweep_folder: Location | Path, best: Sequence[TrialRecord]) -> SweepPictures | None:
     """Write `pictures/<row>.png` of each image that the trials, the best first, have a picture of.
 
     None where there are none, or where that fails, with a warning.
     """
+    sweep = Location.of(sweep_folder)
     shown = [_files(record) for record in best]
-    names = sorted({name for files in shown for name, file in files.items() if (sweep_folder / file).exists()})
-    if not names:
-        return None
-    folder = sweep_folder / PICTURES
     try:
-        folder.mkdir(exist_ok=True)
-        for name in names:
-            titled = [
-                (_title(place, record), sweep_folder / files[name])
-                for place, (record, files) in enumerate(zip(best, shown, strict=True), start=1)
-                if name in files
-            ]
-            _draw(folder / name, titled)
+        names = sorted({name for files in shown for name in files})
+        drawn = [name for name in names if _sheet(sweep, name, best, shown)]
     except Exception as error:  # an overview is worth no sweep, whatever Pillow makes of a damaged PNG
         _log.warning("The pictures of the best trials can't be put together: %s", error)
         return None
-    return SweepPictures(files=[f"{PICTURES}/{name}" for name in names])
+    return SweepPictures(files=[f"{PICTURES}/{name}" for name in drawn]) if drawn else None
+
+
+def _sheet(sweep: Location, name: str, best: Sequence[TrialRecord], shown: Sequence[Mapping[str, str]]) -> bool:
+    """Write the sheet of one image; whether there was a picture for it."""
+    strips = []
+    for place, (record, files) in enumerate(zip(best, shown, strict=True), start=1):
+        if name in files and (picture := _opened(sweep / files[name])):
+            strips.append((_title(place, record), picture))
+    if strips:
+        content = BytesIO()
+        _stacked(strips).save(content, format="PNG")
+        (sweep / PICTURES / name).write_bytes(content.getbuffer())
+    return bool(strips)
 
 
 def _files(record: TrialRecord) -> dict[str, str]:
@@ -49,16 +56,17 @@ def _files(record: TrialRecord) -> dict[str, str]:
     pictures = record.pictures
     if pictures is None or pictures.epoch != record.best_epoch:
         return {}
-    return {Path(file).name: file for file in pictures.files}
+    return {basename(file): file for file in pictures.files}
 
 
-def _draw(sheet: Path, titled: Sequence[tuple[str, Path]]) -> None:
+def _opened(file: Location) -> "Image | None":
+    """None where the file is gone."""
     from PIL import Image
 
-    strips = [(title, Image.open(file)) for title, file in titled if file.exists()]
-    aside = sheet.with_name(f".{sheet.name}")
-    _stacked(strips).save(aside, format="PNG")
-    aside.replace(sheet)
+    try:
+        return Image.open(BytesIO(file.read_bytes()))
+    except FileNotFoundError:
+        return None
 
 
 def _title(place: int, record: TrialRecord) -> str:

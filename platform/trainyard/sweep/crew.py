@@ -1,8 +1,8 @@
 """A crew: the Ray Train workers of one slot, kept warm from trial to trial.
 
-The driver launches a crew beside Tune, as one `TorchTrainer` run in a thread, because starting one inside a slot's
-set-up would put the imports of four processes in a row. The slot talks to it through its mailbox (`CrewWorkers`).
-The function at the bottom is what runs on every worker.
+The driver launches a crew beside Tune, as one run of Ray Train in a thread (`sweep.crew_trainer`), because starting one
+inside a slot's set-up would put the imports of four processes in a row. The slot talks to it through its mailbox
+(`CrewWorkers`). The function at the bottom is what runs on every worker.
 """
 
 import asyncio
@@ -16,18 +16,30 @@ from typing import Any
 
 import ray
 from ray import cloudpickle
+from ray._private.state import state as cluster_state
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainyard.data.cache import SharedData
+from trainyard.data.location import Location
 from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job
+from trainyard.spec.training import Resources
 from trainyard.sweep.assignment import Drawn, EpochDone, Started
+from trainyard.sweep.crew_size import CrewSize
 from trainyard.sweep.extraction import SharedExtraction
+from trainyard.sweep.machines import living_nodes
 from trainyard.sweep.mailbox import Answer, Mailbox
 from trainyard.sweep.workers import CrewLost
 
+CONTROLLERS = 3
+"""So many of Ray Train's controllers may die, and a crew is given up: something on the driver's machine kills them."""
+
 MailboxHandle = Any
 """An actor handle of `Mailbox`; Ray's handles carry no types."""
+
+
+STRATEGIES = {"pack": "PACK", "spread": "SPREAD", "one_node": "STRICT_PACK"}
+"""A job's placement in the words of Ray's placement groups."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,44 +64,60 @@ def beside_driver(kind: type, *arguments: Any) -> Any:
 
 
 class Crew:
-    """The driver's end of one crew: a thread with the `TorchTrainer` run."""
+    """The driver's end of one crew: a thread with its Ray Train run."""
 
-    def __init__(self, name: str, orders: CrewOrders, mailbox: MailboxHandle, storage: Path) -> None:
+    def __init__(self, name: str, orders: CrewOrders, mailbox: MailboxHandle, storage: dict[str, Any]) -> None:
         self._name = name
         self._orders = orders
         self._mailbox = mailbox
         self._storage = storage
+        self._sent_home = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"crew-{name}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            self._fit()
+            self._fit_again_and_again()
             reason = "its Ray Train run has ended"
         except Exception as error:  # the reason travels to the slot, which ends its trial with it
             reason = f"its Ray Train run failed: {error}"
         with contextlib.suppress(ray.exceptions.RayError, ValueError):  # Ray is being shut down, and the slot with it
             ray.get(self._mailbox.close.remote(reason))
 
+    def _fit_again_and_again(self) -> None:
+        """Until a run ends by itself, or too many controllers have died: what a worker raises stays with Ray Train."""
+        for left in reversed(range(CONTROLLERS)):
+            try:
+                self._fit()
+                return
+            except ray.exceptions.RayActorError:
+                # Sent home, Ray may be gone by now, and another run would start one.
+                if left == 0 or self._sent_home.is_set():
+                    raise
+
     def _fit(self) -> None:
+        # A command imports Ray Tune in a thread, and that imports Ray Train: at the same time both would go in circles.
+        import ray.tune  # noqa: F401
         from ray.train import FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchTrainer
+
+        from trainyard.sweep.crew_trainer import CrewTrainer
 
         resources = self._orders.job.resources
-        per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
-        if resources.gpus_per_worker:
-            per_worker["GPU"] = resources.gpus_per_worker
-        TorchTrainer(
+        size = crew_size(resources)
+        CrewTrainer(
             crew_member,
+            mailbox=self._mailbox,
+            size=size,
             train_loop_config={"mailbox": self._mailbox, "orders": self._orders},
             scaling_config=ScalingConfig(
-                num_workers=resources.workers,
+                num_workers=(size.least, size.most) if size.elastic else size.most,
                 use_gpu=resources.gpus_per_worker > 0,
-                resources_per_worker=per_worker,
+                resources_per_worker=dict(size.each),
+                placement_strategy=STRATEGIES[resources.placement],
             ),
             run_config=RunConfig(
                 name=self._name,
-                storage_path=str(self._storage),
+                **self._storage,
                 # Any number of losses: what ends a trial that keeps killing its crew is the slot's own limit.
                 failure_config=FailureConfig(max_failures=-1),
             ),
@@ -97,12 +125,26 @@ class Crew:
 
     def send_home(self) -> None:
         """Tell the workers to leave; does not wait."""
+        self._sent_home.set()
         with contextlib.suppress(ray.exceptions.RayError):  # a dead mailbox has nobody to tell
             self._mailbox.close.remote("the sweep has ended")
 
     def wait(self, seconds: float) -> None:
         """Until the run has ended, or for so long."""
         self._thread.join(max(seconds, 0.0))
+
+
+def crew_size(resources: Resources) -> CrewSize:
+    """What a job says of its crews."""
+    each: dict[str, float] = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        each["GPU"] = resources.gpus_per_worker
+    return CrewSize(
+        least=resources.least_workers,
+        most=resources.most_workers,
+        each=each,
+        together=resources.placement == "one_node",
+    )
 
 
 def close_crews(crews: Sequence[Crew], seconds: float = 10.0) -> None:
@@ -120,6 +162,23 @@ class CrewWorkers:
     def __init__(self, mailbox: MailboxHandle) -> None:
         self._mailbox = mailbox
         self._rounds = 0
+        self._cramped = False
+        self._nodes: frozenset[str] = frozenset()
+
+    @property
+    def cramped(self) -> bool:
+        """Whether it would be better off elsewhere: where there is room for more workers, or as a node is to leave."""
+        return self._cramped or not self._nodes.isdisjoint(cluster_state.get_draining_nodes())
+
+    def nodes(self) -> frozenset[str]:
+        """The ids of the nodes that the crew was on when it answered last."""
+        return self._nodes
+
+    def leave(self) -> None:
+        """Send the workers away: they form anew where there is room then, and the next command waits for them."""
+        self._cramped, self._nodes = False, frozenset()
+        with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
+            ray.get(self._mailbox.let_go.remote())
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         return self._call("start", (values, state))
@@ -130,14 +189,14 @@ class CrewWorkers:
     def state(self) -> bytes:
         return self._call("state")
 
-    def save(self, path: Path) -> None:
+    def save(self, place: Location) -> None:
         try:
-            self._call("save", str(path))
+            self._call("save", place)
         except TrialError as error:
             raise RunError(error.reason) from None
 
-    def draw(self, folder: Path) -> Drawn:
-        drawn: Drawn = self._call("draw", str(folder))
+    def draw(self, folder: Location) -> Drawn:
+        drawn: Drawn = self._call("draw", folder)
         return drawn
 
     def stop(self) -> None:
@@ -148,8 +207,9 @@ class CrewWorkers:
             reply = ray.get(self._mailbox.call.remote(verb, payload))
         except ray.exceptions.RayActorError as error:
             raise CrewLost(f"the mailbox of the crew died: {error}", final=True) from None
+        self._cramped, self._nodes = reply.cramped, reply.nodes
         if reply.lost:
-            raise CrewLost(reply.lost, final=reply.final)
+            raise CrewLost(reply.lost, final=reply.final, counts=reply.nodes <= living_nodes())
         failed = [answer for answer in reply.answers if answer.failure is not None]
         if failed:
             cause = _cause(failed)
@@ -160,13 +220,13 @@ class CrewWorkers:
     def _regroup(self) -> None:
         """After a failure the workers may stand at different collectives, so their process group is made anew.
 
-        Workers that can't form one end themselves, and Ray Train builds the crew anew; the next command waits for it.
+        Workers that can't form one are sent away, and Ray Train builds the crew anew; the next command waits for it.
         """
         self._rounds += 1
         with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
             reply = ray.get(self._mailbox.call.remote("regroup", self._rounds))
             if any(answer.failure is not None for answer in reply.answers):
-                ray.get(self._mailbox.call.remote("quit"))
+                self.leave()
 
 
 def _cause(failed: Sequence[Answer]) -> Exception:

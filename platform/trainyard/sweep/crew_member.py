@@ -1,9 +1,6 @@
 """What one worker of a crew does: fetch a command from the mailbox, carry it out, answer."""
 
-import datetime
 import os
-import socket
-import uuid
 from typing import Any
 
 import ray
@@ -11,52 +8,60 @@ import torch
 import torch.distributed as dist
 
 from trainyard.errors import Diverged, TrainyardError
+from trainyard.spec.training import Resources
+from trainyard.sweep.crew_backend import GENERATION
 from trainyard.sweep.mailbox import Answer, Command
+from trainyard.sweep.meeting import Meeting
 from trainyard.sweep.worker import Worker
 from trainyard.sweep.workers import describe, release
 from trainyard.training.trial import Member
 
-REGROUP_TIMEOUT = datetime.timedelta(seconds=60)
-
 
 def serve(mailbox: Any, orders: Any) -> None:
     """Join the crew and serve until told to leave. Only the loss of the process or of the mailbox ends it otherwise."""
+    generation = os.environ[GENERATION]
     try:
-        member = _member()
+        member = _member(orders.job.resources)
         torch.set_num_threads(orders.job.resources.cpus_per_worker)
         worker = Worker(orders.job, orders.data.read, member=member, directory=orders.directory)
-        generation = _common_generation()
-        ray.get(mailbox.join.remote(rank=member.rank, size=member.workers, generation=generation))
+        meeting = Meeting(mailbox, generation, member)
+        meeting.form(0)
+        node = ray.get_runtime_context().get_node_id()
+        ray.get(mailbox.join.remote(rank=member.rank, size=member.workers, generation=generation, node=node))
     except Exception as error:
         ray.get(mailbox.broken.remote(os.environ.get("RANK", "0"), describe(error)))
         raise
-    _Serving(mailbox, worker, member, generation).loop()
+    _Serving(mailbox, worker, member, meeting, generation).loop()
 
 
-def _member() -> Member:
+def _member(resources: Resources) -> Member:
     from ray.train import get_context
-    from ray.train.torch import get_device
 
     context = get_context()
-    return Member(rank=context.get_world_rank(), workers=context.get_world_size(), device=str(get_device()))
+    rank, workers, local_rank = context.get_world_rank(), context.get_world_size(), context.get_local_rank()
+    # As torchrun has it: for the user's own code, and for libraries that look there.
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(workers), "LOCAL_RANK": str(local_rank)}
+    return Member(rank=rank, workers=workers, device=_device() if resources.gpus_per_worker else "cpu")
 
 
-def _common_generation() -> str:
-    """A random text that the workers of this process group share."""
-    box: list[str] = [uuid.uuid4().hex]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
+def _device() -> str:
+    # Where there is no GPU, nobody waits for this import.
+    from ray.train.torch import get_device
+
+    device = get_device()
+    torch.cuda.set_device(device)
+    return str(device)
 
 
 class _Serving:
     """The loop of one worker."""
 
-    def __init__(self, mailbox: Any, worker: Worker, member: Member, generation: str) -> None:
+    def __init__(self, mailbox: Any, worker: Worker, member: Member, meeting: Meeting, generation: str) -> None:
         self._mailbox = mailbox
         self._worker = worker
         self._member = member
+        self._meeting = meeting
         self._generation = generation
-        self._backend = dist.get_backend()
 
     def loop(self) -> None:
         done = 0
@@ -66,6 +71,8 @@ class _Serving:
                 continue
             if command.verb == "leave":
                 return self._worker.stop()
+            if command.verb == "quit":
+                os._exit(1)
             answer = self._carry_out(command)
             done = command.number
             ray.get(self._mailbox.answer.remote(generation=self._generation, number=done, answer=answer))
@@ -77,8 +84,7 @@ class _Serving:
         except Exception as error:
             # The other workers may be waiting for this one in a collective: closing the connections makes their call
             # fail at once with gloo. NCCL notices after its own time-out, ends the process, and the crew is built anew.
-            if dist.is_initialized():
-                dist.destroy_process_group()
+            self._meeting.leave()
             failure = str(error) if isinstance(error, TrainyardError) else describe(error)
             disconnected, findings = _is_disconnection(error), self._worker.findings
             release(error)
@@ -105,27 +111,9 @@ class _Serving:
                 return self._worker.draw(command.payload)
             case "stop":
                 return self._worker.stop()
-            case "quit":
-                os._exit(1)
             case "regroup":
-                return self._regroup(command.payload)
+                return self._meeting.form(command.payload)
         raise AssertionError(f"unknown command {command.verb!r}")
-
-    def _regroup(self, round_number: int) -> None:
-        """Make the process group anew, at an address that rank 0 pins up in the mailbox."""
-        if dist.is_initialized():
-            dist.destroy_process_group()
-        key = f"{self._generation}/{round_number}"
-        if self._member.rank == 0:
-            ray.get(self._mailbox.post.remote(key, f"tcp://{ray.util.get_node_ip_address()}:{_free_port()}"))
-        address = ray.get(self._mailbox.read.remote(key))
-        dist.init_process_group(
-            self._backend,
-            init_method=address,
-            rank=self._member.rank,
-            world_size=self._member.workers,
-            timeout=REGROUP_TIMEOUT if self._backend == "gloo" else None,
-        )
 
 
 def _is_disconnection(error: BaseException | None) -> bool:
@@ -135,9 +123,3 @@ def _is_disconnection(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])

@@ -10,33 +10,52 @@
     trials/00007/pictures/00012.png      what its best epoch answers; drawn.json says which that is
     pictures/00012.png                   the same of the best trials together
     tune/  crews/  ray.log               scratch space and messages of Ray
+
+On a disk all of it is in one place. Of a sweep in a bucket the driver keeps the specs, the journal, the study and Ray's
+messages on its own disk as well, and brings them to the bucket while they grow (`sweep.mirror`): neither a journal nor
+a database can be appended to there. Everything else is in the bucket only.
 """
 
-import itertools
+import hashlib
 import json
+import os
 import re
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from trainyard.errors import Problem, SpecError, UsageError
+from trainyard.data.location import Location
+from trainyard.errors import DataError, Problem, SpecError, UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.load import load_space
 from trainyard.spec.space import Space
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
+SPECS = ("space.yaml", "origin.json", "job.yaml")
+"""What is written once. The job comes last: a folder with one is a sweep's, with all that belongs to it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepFolder:
-    """Paths of one sweep. Whoever writes holds the journal's lock."""
+    """Paths of one sweep. Whoever writes holds the journal's lock.
+
+    path: on the driver's disk. bucket: where the sweep is, if not there.
+    """
 
     path: Path
+    bucket: Location | None = None
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def place(self) -> Location:
+        """Where the states and pictures are: on storage that all nodes see."""
+        return self.bucket or Location.of(self.path)
 
     @property
     def journal(self) -> Path:
@@ -46,53 +65,74 @@ class SweepFolder:
     def study(self) -> Path:
         return self.path / "study.db"
 
-    def fresh(self, kind: str) -> Path:
-        """A folder under `tune/` or `crews/` that is not there yet: Ray takes up what it finds under a name
-        (ray-project/ray#51083)."""
-        return next(path for number in itertools.count(1) if not (path := self.path / kind / str(number)).exists())
+    @property
+    def ray_log(self) -> Path:
+        return self.path / "ray.log"
+
+    def storage(self, kind: str) -> dict[str, Any]:
+        """The settings `storage_path` and `storage_filesystem` for a run of Ray Tune ("tune") or Train ("crews").
+
+        A folder that is not there yet: Ray takes up what it finds under a name (ray-project/ray#51083).
+        """
+        folder = self.place / kind / secrets.token_hex(4)
+        return {"storage_path": folder.path, "storage_filesystem": folder.filesystem()}
 
     @classmethod
-    def create(cls, results: Path, name: str, job: Job, space: Space | None) -> Self:
+    def create(cls, results: Path | Location, name: str, job: Job, space: Space | None) -> Self:
         """A new sweep's folder; UsageError if the name is taken or unfit, or the place can't be written."""
-        folder = cls(path=_place(results, name))
-        if folder.path.exists():
+        folder = cls._of(results, name)
+        if folder.place.exists():
             raise UsageError(
-                f"{folder.path}: the name {name} is taken. Go on with what is there by --resume {name}, or give this "
-                "one another --name."
+                f"{_shown(folder)}: the name {name} is taken. Go on with what is there by --resume {name}, or give "
+                "this one another --name."
             )
         # What was stated, beside the whole job: a default nobody stated changes with the optimizer's name.
         origin = {"job_directory": str(job.directory.resolve()), "job": job.stated()}
+        texts = {
+            **({"space.yaml": space.to_yaml()} if space is not None else {}),
+            "origin.json": json.dumps(origin),
+            "job.yaml": job.to_yaml(),
+        }
         made = False
         try:
+            if folder.bucket is not None:  # of a sweep of this name that was removed there
+                shutil.rmtree(folder.path, ignore_errors=True)
             folder.path.mkdir(parents=True)
             made = True
-            (folder.path / "job.yaml").write_text(job.to_yaml())
-            if space is not None:
-                (folder.path / "space.yaml").write_text(space.to_yaml())
-            (folder.path / "origin.json").write_text(json.dumps(origin))
-        except OSError as error:
+            for file, text in texts.items():
+                folder._write(file, text)
+        except (OSError, DataError) as error:
             if made:
-                shutil.rmtree(folder.path, ignore_errors=True)
-            raise UsageError(
-                f"{folder.path}: can't be written ({error.strerror}). Choose another folder with --results."
-            ) from error
+                folder.remove()
+            reason = f"can't be written ({error.strerror})" if isinstance(error, OSError) else str(error).rstrip(".")
+            raise UsageError(f"{_shown(folder)}: {reason}. Choose another folder with --results.") from error
         return folder
 
     @classmethod
-    def resume(cls, results: Path, name: str) -> Self:
-        """The folder of an earlier sweep; UsageError naming the sweeps that there are."""
-        folder = cls(path=_place(results, name))
-        if not (folder.path / "job.yaml").is_file():
-            known = sorted(path.parent.name for path in results.glob("*/space.yaml"))
+    def resume(cls, results: Path | Location, name: str) -> Self:
+        """The folder of an earlier sweep, with its specs; UsageError naming the sweeps that there are."""
+        folder = cls._of(results, name)
+        results = Location.of(results)
+        if not (folder.place / "job.yaml").exists():
+            known = _sweeps(results)
             there = f"There are: {', '.join(known)}." if known else "There are no sweeps yet."
             raise UsageError(f"{results}: no sweep {name} to resume. {there}")
+        folder._fetch_specs()
         return folder
 
-    def job(self) -> Job:
-        """The job that was started, with the directory that it came from."""
+    @classmethod
+    def _of(cls, results: Path | Location, name: str) -> Self:
+        _check_name(name)
+        results = Location.of(results)
+        if results.local:
+            return cls(path=results.local.resolve() / name)
+        return cls(path=_own_disk(results) / name, bucket=results / name)
+
+    def job(self, directory: Path | None = None) -> Job:
+        """The job that was started, with the directory that it came from, or where its code is now."""
         origin = json.loads((self.path / "origin.json").read_text())
         return Job.from_dict(
-            origin["job"], where=str(self.path / "origin.json"), directory=Path(origin["job_directory"])
+            origin["job"], where=str(self.path / "origin.json"), directory=directory or Path(origin["job_directory"])
         )
 
     def space(self) -> Space | None:
@@ -102,12 +142,63 @@ class SweepFolder:
 
     def grow(self, space: Space) -> None:
         """Keep a space that differs from the saved one by more trials."""
-        aside = self.path / ".space.yaml"
-        aside.write_text(space.to_yaml())
-        aside.replace(self.path / "space.yaml")
+        self._write("space.yaml", space.to_yaml())
+
+    def remove(self) -> None:
+        """Delete the sweep, as far as the disk and the bucket let."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self.bucket is not None:
+            try:
+                self.bucket.delete()
+            except (OSError, DataError):
+                return
+
+    def _write(self, file: str, text: str) -> None:
+        """On the disk, and then in the bucket."""
+        (Location.of(self.path) / file).write_bytes(text.encode())
+        if self.bucket is not None:
+            (self.bucket / file).write_bytes(text.encode())
+
+    def _fetch_specs(self) -> None:
+        if self.bucket is None:
+            return
+        for file in SPECS:
+            try:
+                content = (self.bucket / file).read_bytes()
+            except FileNotFoundError:  # a single training has no space
+                continue
+            try:
+                (Location.of(self.path) / file).write_bytes(content)
+            except OSError as error:
+                raise UsageError(f"{self.path}: can't be written ({error.strerror}). {ELSEWHERE}") from error
 
 
-def _place(results: Path, name: str) -> Path:
+ELSEWHERE = "A sweep in a bucket keeps its journal there while it runs: name another folder with XDG_STATE_HOME."
+
+
+def _own_disk(results: Location) -> Path:
+    """Where this machine keeps what its sweeps in a bucket append to: $XDG_STATE_HOME/trainyard/<digest of results>."""
+    base = os.environ.get("XDG_STATE_HOME")
+    try:
+        state = Path(base) if base else Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        raise UsageError(f"there is no home folder. {ELSEWHERE}") from error
+    digest = hashlib.sha256(f"{results.scheme}://{results.path}?{results.settings}".encode()).hexdigest()
+    return state / "trainyard" / digest[:12]
+
+
+def _shown(folder: SweepFolder) -> str:
+    return str(folder.path if folder.bucket is None else folder.bucket)
+
+
+def _sweeps(results: Location) -> list[str]:
+    try:
+        return [name for name in results.folders() if (results / name / "space.yaml").exists()]
+    except OSError:  # no folder
+        return []
+
+
+def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise SpecError(
             [
@@ -118,4 +209,3 @@ def _place(results: Path, name: str) -> Path:
                 )
             ]
         )
-    return results.resolve() / name

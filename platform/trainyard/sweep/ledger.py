@@ -8,7 +8,9 @@ truth, and what Optuna or MLflow lack is told to them again.
 import bisect
 import math
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from trainyard.spec.job import Job
@@ -49,7 +51,10 @@ class Ledger:
         job: Job,
         stop_after_failures: int,
         listeners: Sequence[Listener],
+        change: AbstractContextManager[Any] | None = None,
     ) -> None:
+        """change: held while something is changed, so that no copy of journal and study is taken in between."""
+        self._change = change or threading.Lock()
         self._job = job
         self.objectives = job.objectives
         self.records = replay(past, self.objectives)
@@ -78,7 +83,8 @@ class Ledger:
 
     def open(self, event: SweepStarted) -> None:
         """The sweep begins, or goes on."""
-        self._send(event)
+        with self._change:
+            self._send(event)
 
     @property
     def remaining(self) -> int:
@@ -87,6 +93,10 @@ class Ledger:
 
     def propose(self) -> Assignment | None:
         """The next trial to train: first those that an earlier driver left unfinished. None: no more."""
+        with self._change:
+            return self._propose()
+
+    def _propose(self) -> Assignment | None:
         proposal = self._waiting.pop(0) if self._waiting else self._study.ask()
         if proposal is None:
             return None
@@ -100,8 +110,9 @@ class Ledger:
         """An epoch has been reported. One that is known already is not taken twice."""
         event = TrialEpoch(trial=trial, epoch=epoch, metrics=metrics)
         if self.records[trial].take(event):
-            self._send(event)
-            self._study.report(trial, epoch=epoch, value=metrics.get(self.objectives[0].metric, math.nan))
+            with self._change:
+                self._send(event)
+                self._study.report(trial, epoch=epoch, value=metrics.get(self.objectives[0].metric, math.nan))
 
     def note(self, trial: int, tags: Mapping[str, Any]) -> None:
         """Something to know about a trial, such as values read back from its live optimizer."""
@@ -130,8 +141,9 @@ class Ledger:
             return
         event = record.end(state, reason)
         self._rank(record)
-        self._send(event)
-        self._study.tell(trial, event.state, _values(record))
+        with self._change:
+            self._send(event)
+            self._study.tell(trial, event.state, _values(record))
         self._despair_if_due()
 
     def close(self, state: SweepState, reason: str) -> None:

@@ -6,7 +6,8 @@ and is tested as one.
 
 It also is where the loss of a crew becomes known. The workers of one process group share a *generation*, a random
 text. When Ray Train has rebuilt a worker group, its workers join with a new generation: whatever command was under way
-then ends as lost, and the slot starts its trial again from the last checkpoint.
+then ends as lost, and the slot starts its trial again from the last checkpoint. A slot can have that itself: it lets a
+generation go, and Ray Train builds another, where there is room then.
 """
 
 import asyncio
@@ -50,12 +51,15 @@ class Answer:
 class Reply:
     """What came of a command in the whole crew.
 
-    `answers` are in order of arrival. `lost` says why the crew is gone; `final` that no other crew will come.
+    `answers` are in order of arrival. `lost` says why the crew is gone; `final` that no other crew will come. nodes:
+    the ids of those that the crew is on, or was. cramped: there is room for more workers than it has.
     """
 
     answers: tuple[Answer, ...] = ()
     lost: str | None = None
     final: bool = False
+    nodes: frozenset[str] = frozenset()
+    cramped: bool = False
 
 
 class Holder(Protocol):
@@ -70,11 +74,11 @@ class _Group:
 
     generation: str
     size: int
-    ranks: set[int] = field(default_factory=set)
+    nodes: dict[int, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        return len(self.ranks) == self.size
+        return len(self.nodes) == self.size
 
 
 class Mailbox:
@@ -91,6 +95,8 @@ class Mailbox:
         self._leaving = False
         self._holder: tuple[str, Holder] | None = None
         self._board: dict[str, Any] = {}
+        self._let_go: str | None = None
+        self._room = 0
 
     # -- the slot's side
 
@@ -116,31 +122,49 @@ class Mailbox:
                 lambda: self._closed or self._group is not group or len(self._answers) == group.size
             )
             answers, self._command = tuple(self._answers), None
+            nodes = frozenset(group.nodes.values())
             if len(answers) == group.size and self._group is group:
-                return Reply(answers=answers)
-            return Reply(answers=answers, lost=self._closed or "a worker of the crew died", final=bool(self._closed))
+                return Reply(answers=answers, nodes=nodes, cramped=self._room > group.size)
+            lost = self._closed or "a worker of the crew died"
+            return Reply(answers=answers, lost=lost, final=bool(self._closed), nodes=nodes)
+
+    async def let_go(self) -> None:
+        """Send the workers of this generation away. Ray Train builds another, for which the next command waits."""
+        async with self._changed:
+            if self._group is not None:
+                self._let_go, self._group = self._group.generation, None
+                self._changed.notify_all()
 
     # -- the workers' side
 
-    async def join(self, *, rank: int, size: int, generation: str) -> None:
-        """A worker of a (new) process group is ready for commands."""
+    async def join(self, *, rank: int, size: int, generation: str, node: str = "") -> None:
+        """A worker of a (new) process group is ready for commands. node: the id of that which it is on."""
         async with self._changed:
+            if generation == self._let_go:  # it comes late, and hears so when it asks for a command
+                return
             if self._group is None or self._group.generation != generation:
                 self._group = _Group(generation=generation, size=size)
-            self._group.ranks.add(rank)
+                self._board = {key: value for key, value in self._board.items() if key.startswith(generation)}
+                self._room = 0
+            self._group.nodes[rank] = node
             if self._group.complete:
                 self._broken.clear()
             self._changed.notify_all()
 
     async def next(self, *, generation: str, after: int) -> Command | None:
-        """The command that follows number `after`; None: nothing yet, ask again. `leave` ends the crew."""
+        """The command that follows number `after`; None: nothing yet, ask again.
+
+        `leave` ends the crew; `quit` the process alone, of which Ray Train makes another.
+        """
         async with self._changed:
             try:
                 await asyncio.wait_for(self._changed.wait_for(lambda: self._due(generation, after)), POLL_SECONDS)
             except TimeoutError:
                 return None
-            if self._leaving or self._group is None or self._group.generation != generation:
+            if self._leaving:
                 return Command(number=after, verb="leave")
+            if self._group is None or self._group.generation != generation:
+                return Command(number=after, verb="quit")
             return self._command
 
     def _due(self, generation: str, after: int) -> bool:
@@ -167,6 +191,17 @@ class Mailbox:
         async with self._changed:
             await self._changed.wait_for(lambda: key in self._board)
             return self._board[key]
+
+    # -- Ray Train's controller
+
+    async def room(self, size: int) -> None:
+        """There is room for a crew of so many workers."""
+        async with self._changed:
+            self._room = size
+
+    async def is_closed(self) -> bool:
+        """Whether no crew is wanted, or none will come, any more."""
+        return self._closed is not None
 
     # -- bad news, and the end
 

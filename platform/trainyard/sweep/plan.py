@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainyard.data.loading import SHARE_WHEN_FORCED, DataPlan, plan_data, readable
@@ -15,14 +15,17 @@ from trainyard.spec.models.promptable import Sam
 from trainyard.spec.models.svm import Svm
 from trainyard.spec.search import Asha, Hyperband, Pbt
 from trainyard.spec.space import Space
+from trainyard.sweep.places import (
+    Node,
+    gpus_of_trial,
+    places_for_workers,
+    require_room,
+    smallest_store,
+    training_nodes,
+    trials_at_a_time,
+)
 from trainyard.sweep.points import trial_count
 from trainyard.tasks.fitting import rows_trained_on
-
-Node = Mapping[str, float]
-"""One node's resources, as Ray counts them: {"CPU": 16, "GPU": 1}; `object_store_memory` is what its store has free."""
-
-NO_LIMIT = 2**62
-"""Bytes of a store of which nothing is known."""
 
 SMALLEST_STORE = "the smallest object store of the nodes"
 
@@ -47,29 +50,34 @@ class ExtractionPlan:
 class Plan:
     """How a sweep fits the cluster.
 
-    slots: trials at a time. workers: processes that train one trial (more than one: a crew). rungs: the epochs at which
+    slots: trials at a time. workers: the fewest and the most processes that train one trial. rungs: the epochs at which
     the scheduler may stop trials. epochs: the most that are trained in all; `expected_epochs` with the scheduler's
     stops, assuming that each rung lets one in `reduction_factor` pass. data: how the splits get to the workers, where
     the data set is known; extraction: the same where something is extracted from them, and shared in their place.
     """
 
     slots: int
-    workers: int
+    workers: tuple[int, int]
     trials: int
     epochs_per_trial: int
     rungs: tuple[int, ...]
     expected_epochs: int
-    cpus: float
-    gpus: float
-    cluster_cpus: float
-    cluster_gpus: float
+    cpus: float = 0.0
+    gpus: float = 0.0
+    cluster_cpus: float = 0.0
+    cluster_gpus: float = 0.0
     data: DataPlan | None = None
     extraction: ExtractionPlan | None = None
 
     @property
     def crews(self) -> int:
         """How many crews are kept warm: one a slot, none where a trial has one worker."""
-        return self.slots if self.workers > 1 else 0
+        return self.slots if self.workers[1] > 1 else 0
+
+    @property
+    def workers_each(self) -> str:
+        """For people: `2`, or `1 to 4`."""
+        return _range(*self.workers)
 
     @property
     def epochs(self) -> int:
@@ -83,7 +91,7 @@ class Plan:
         return {
             "slots": self.slots,
             "crews": self.crews,
-            "workers_per_trial": self.workers,
+            "workers_per_trial": self.workers[1] if self.workers[0] == self.workers[1] else list(self.workers),
             "trials": self.trials,
             "rungs": list(self.rungs),
             "epochs_per_trial": self.epochs_per_trial,
@@ -97,45 +105,19 @@ class Plan:
         }
 
 
-def gpus_of_trial(job: Job) -> float:
-    """GPUs of each worker while it trains: of a model that is fitted at once, only the extraction has any."""
-    return 0.0 if job.model.fitted else job.resources.gpus_per_worker
-
-
-def trials_that_fit(job: Job, nodes: Sequence[Node]) -> int:
-    """How many trials of the job `nodes` can train at a time; InfeasibleError where it is not even one."""
-    resources = job.resources
-    places = sum(_places(node, resources.cpus_per_worker, resources.gpus_per_worker) for node in nodes)
-    if places < resources.workers:
-        raise InfeasibleError(_too_small(job, nodes, places))
-    if job.model.fitted:
-        return sum(_places(node, resources.cpus_per_worker, 0.0) for node in nodes)
-    return places // resources.workers
-
-
 def make_data_plan(job: Job, manifest: Manifest, nodes: Sequence[Node], *, trials: int = 1) -> DataPlan:
     """How a job's splits get to `trials` trials at a time on `nodes`; InfeasibleError where they can't as it wants.
 
     Each node on which a worker may be has a copy of what is cached, so the one with the smallest store decides.
     """
-    places = _training_nodes(job, nodes)
+    places = training_nodes(job, nodes)
     return plan_data(
         manifest,
         job.data,
-        free=_smallest_store(places),
+        free=smallest_store(places),
         where=SMALLEST_STORE,
-        streams=math.ceil(trials * job.resources.workers / max(1, len(places))),
+        streams=math.ceil(trials * job.resources.most_workers / max(1, len(places))),
     )
-
-
-def _training_nodes(job: Job, nodes: Sequence[Node]) -> list[Node]:
-    """Those on which a worker may be."""
-    resources = job.resources
-    return [node for node in nodes if _places(node, resources.cpus_per_worker, resources.gpus_per_worker)]
-
-
-def _smallest_store(nodes: Sequence[Node]) -> int:
-    return int(min((node.get("object_store_memory", NO_LIMIT) for node in nodes), default=NO_LIMIT))
 
 
 def make_plan(job: Job, space: Space, nodes: Sequence[Node], manifest: Manifest | None = None) -> Plan:
@@ -145,28 +127,52 @@ def make_plan(job: Job, space: Space, nodes: Sequence[Node], manifest: Manifest 
     """
     resources = job.resources
     trials = trial_count(space, job)
-    fits = trials_that_fit(job, nodes)
-    slots = min(fits, trials, space.search.max_concurrent or fits)
-    if isinstance(space.search.scheduler, Pbt | Hyperband) and resources.workers > 1 and trials > slots:
+    require_room(job, nodes)
+    slots = slots_on(job, space, nodes)
+    workers = resources.least_workers, resources.most_workers
+    if isinstance(space.search.scheduler, Pbt | Hyperband) and resources.crew and trials > slots:
         raise InfeasibleError(
-            f"{space.search.scheduler.name} keeps all its trials alive, and {slots} crews of {resources.workers} "
+            f"{space.search.scheduler.name} keeps all its trials alive, and {slots} crews of {_range(*workers)} "
             f"workers fit the cluster, got trials={trials}. Set --trials {slots}, resources.workers=1, or the "
             "scheduler asha."
         )
     rungs = make_rungs(job, space)
-    return Plan(
+    plan = Plan(
         slots=slots,
-        workers=resources.workers,
+        workers=workers,
         trials=trials,
         epochs_per_trial=job.training.epochs,
         rungs=rungs,
         expected_epochs=_expected_epochs(trials, rungs, job.training.epochs, _factor(space)),
-        cpus=slots * resources.workers * resources.cpus_per_worker,
-        gpus=slots * resources.workers * gpus_of_trial(job),
-        cluster_cpus=sum(node.get("CPU", 0.0) for node in nodes),
-        cluster_gpus=sum(node.get("GPU", 0.0) for node in nodes),
         data=None if manifest is None or job.model.extracts else make_data_plan(job, manifest, nodes, trials=slots),
         extraction=None if manifest is None else make_extraction_plan(job, manifest, nodes),
+    )
+    return _counted(plan, job, nodes)
+
+
+def slots_on(job: Job, space: Space, nodes: Sequence[Node]) -> int:
+    """Trials at a time: as many as the nodes have places for, no more than are wanted. One where there are none: the
+    sweep then waits for nodes."""
+    fits = max(1, trials_at_a_time(job, nodes))
+    return min(fits, trial_count(space, job), space.search.max_concurrent or fits)
+
+
+def replanned(plan: Plan, job: Job, space: Space, nodes: Sequence[Node]) -> Plan:
+    """The same sweep when its cluster has these nodes."""
+    return _counted(replace(plan, slots=slots_on(job, space, nodes)), job, nodes)
+
+
+def _counted(plan: Plan, job: Job, nodes: Sequence[Node]) -> Plan:
+    """With the CPUs and GPUs that it takes, and that there are."""
+    workers = plan.slots * plan.workers[1]
+    if not job.model.fitted:
+        workers = min(workers, places_for_workers(job, nodes))
+    return replace(
+        plan,
+        cpus=workers * job.resources.cpus_per_worker,
+        gpus=workers * gpus_of_trial(job),
+        cluster_cpus=sum(node.get("CPU", 0.0) for node in nodes),
+        cluster_gpus=sum(node.get("GPU", 0.0) for node in nodes),
     )
 
 
@@ -175,7 +181,7 @@ def make_extraction_plan(job: Job, manifest: Manifest, nodes: Sequence[Node]) ->
 
     Each node on which a worker may be has a copy, so the one with the smallest store decides.
     """
-    return plan_extraction(job, manifest, free=_smallest_store(_training_nodes(job, nodes)), where=SMALLEST_STORE)
+    return plan_extraction(job, manifest, free=smallest_store(training_nodes(job, nodes)), where=SMALLEST_STORE)
 
 
 def plan_extraction(job: Job, manifest: Manifest, *, free: int, where: str) -> ExtractionPlan | None:
@@ -237,22 +243,5 @@ def _factor(space: Space) -> int:
     return scheduler.reduction_factor if isinstance(scheduler, Asha | Hyperband) else 1
 
 
-def _places(node: Node, cpus: float, gpus: float) -> int:
-    """How many workers fit on a node."""
-    by_cpu = node.get("CPU", 0.0) // cpus if cpus else math.inf
-    # Rounded first, since 1.0 // 0.1 is 9.
-    by_gpu = math.floor(round(node.get("GPU", 0.0) / gpus, 6)) if gpus else math.inf
-    return int(min(by_cpu, by_gpu))
-
-
-def _too_small(job: Job, nodes: Sequence[Node], places: int) -> str:
-    resources = job.resources
-    largest_cpu = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
-    largest_gpu = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
-    return (
-        f"{job.name} needs {resources.workers} worker{'s' if resources.workers > 1 else ''} with "
-        f"{resources.cpus_per_worker} CPU and {resources.gpus_per_worker:g} GPU each, and {places} such "
-        f"place{'s' if places != 1 else ''} fit{'s' if places == 1 else ''} the cluster "
-        f"({len(nodes)} node{'s' if len(nodes) != 1 else ''}, the largest with {largest_cpu:g} CPU and "
-        f"{largest_gpu:g} GPU). Lower resources.workers, cpus_per_worker or gpus_per_worker, or add nodes."
-    )
+def _range(least: int, most: int) -> str:
+    return f"{least}" if least == most else f"{least} to {most}"

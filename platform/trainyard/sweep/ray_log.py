@@ -5,7 +5,9 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-LOGGERS = ("ray.tune", "ray.train", "ray.air", "ray.data")
+from trainyard.cluster.session import MESSAGES
+
+LOGGERS = ("ray.tune", "ray.train", "ray.air", "ray.data", MESSAGES)
 
 ABOUT_NOTHING = "ray.tune.analysis"
 """Misses Tune's own result files, which are off, and says so trial by trial."""

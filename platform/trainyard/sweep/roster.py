@@ -1,38 +1,51 @@
-"""The roster of a sweep's slots: who is there, and who is still awaited."""
+"""The roster of a sweep: what the driver tells its slots while they work.
 
-import asyncio
+Which nodes are about to leave, and which crews there are: both change while the sweep goes on.
+"""
 
-GATHER_SECONDS = 60.0
-"""A slot waits so long for the others, then goes on: a cluster may never grow to the size that was asked for."""
+from collections.abc import Collection
+from typing import Any
 
 
 class Roster:
-    """Counts slots in. A plain asyncio object; the sweep runs it as a zero-CPU actor."""
+    """A plain asyncio object, all of whose methods return at once; the sweep runs it as a zero-CPU actor."""
 
-    def __init__(self, expected: int) -> None:
-        self._expected = expected
-        self._arrived: set[str] = set()
-        self._changed = asyncio.Condition()
-        self._gave_up = False
+    def __init__(self) -> None:
+        self._leaving: frozenset[str] = frozenset()
+        self._mailboxes: dict[int, Any] = {}
+        self._held: dict[int, str] = {}
 
-    async def arrive(self, slot: str) -> None:
-        """A slot has started."""
-        async with self._changed:
-            self._arrived.add(slot)
-            self._changed.notify_all()
+    # -- the driver's side
 
-    async def lost(self) -> None:
-        """A slot has died and Tune is starting another: wait for one more."""
-        async with self._changed:
-            self._expected += 1
-            self._gave_up = False
+    async def leaving(self, node_ids: frozenset[str]) -> None:
+        """These nodes, and no others, are about to leave the cluster."""
+        self._leaving = node_ids
 
-    async def gathered(self, timeout: float) -> None:
-        """Return when all expected slots are there, or after `timeout` seconds; from then on at once."""
-        async with self._changed:
-            if self._gave_up:
-                return
-            try:
-                await asyncio.wait_for(self._changed.wait_for(lambda: len(self._arrived) >= self._expected), timeout)
-            except TimeoutError:
-                self._gave_up = True
+    async def add_crew(self, number: int, mailbox: Any) -> None:
+        """One crew more, with a mailbox that slots may claim."""
+        self._mailboxes[number] = mailbox
+
+    async def dismiss(self, count: int) -> list[int]:
+        """Take away up to so many crews that no slot holds; return which."""
+        idle = [number for number in self._mailboxes if number not in self._held][:count]
+        for number in idle:
+            del self._mailboxes[number]
+        return idle
+
+    # -- the slots' side
+
+    async def is_leaving(self, node_ids: Collection[str]) -> bool:
+        """Whether any of these nodes is about to leave."""
+        return not self._leaving.isdisjoint(node_ids)
+
+    async def crews(self) -> dict[int, Any]:
+        """The mailboxes of all crews, by the crew's number."""
+        return dict(self._mailboxes)
+
+    async def hold(self, number: int, slot: str) -> None:
+        """A slot has claimed this crew's mailbox, maybe after another that died with it."""
+        self._held[number] = slot
+
+    async def release(self, slot: str) -> None:
+        """A slot has ended, and whatever it held is free."""
+        self._held = {number: holder for number, holder in self._held.items() if holder != slot}

@@ -1,35 +1,40 @@
 """A sweep from its specs to its last record. Read `run_sweep` first: it is the table of contents."""
 
 import contextlib
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
 
+import ray
 from ray import tune
 from ray.air._internal import usage
 
+from trainyard.cluster.nodes import ClusterState, died_with_its_node
 from trainyard.data.cache import SharedData, share
 from trainyard.data.dataset import Dataset
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.checkpoints import keep_only
 from trainyard.sweep.contact_sheets import MOST_TRIALS, draw_contact_sheets
-from trainyard.sweep.crew import Crew, CrewOrders, beside_driver, close_crews, open_mailboxes
+from trainyard.sweep.controller import Concurrency, tune_with
+from trainyard.sweep.crew import beside_driver
+from trainyard.sweep.crews import crews_for
 from trainyard.sweep.extraction import SharedExtraction, share_extracted
 from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.following import Following, following
 from trainyard.sweep.ledger import Ledger, Listener
+from trainyard.sweep.mirror import Mirror, NoMirror
 from trainyard.sweep.opening import opening
-from trainyard.sweep.plan import Node, Plan, gpus_of_trial, make_plan
+from trainyard.sweep.places import Node, gpus_of_trial
+from trainyard.sweep.plan import Plan, make_plan, replanned
 from trainyard.sweep.ray_log import ray_logs_to
 from trainyard.sweep.record import TrialRecord, replay
 from trainyard.sweep.roster import Roster
 from trainyard.sweep.schedulers import build_scheduler, pauses_trials, remember
-from trainyard.sweep.searcher import SLOT_DEATHS, DriverOnly, LedgerSearcher, TuneWatcher
+from trainyard.sweep.searcher import SLOT_DEATHS, LedgerSearcher, TuneWatcher
 from trainyard.sweep.signals import handled
 from trainyard.sweep.slot import Slot, SlotOrders
+from trainyard.sweep.stopper import SweepStopper
 from trainyard.sweep.study import Study
 from trainyard.sweep.workers import describe
 from trainyard.tracking.events import Event, SweepState, TrialEpoch
@@ -58,6 +63,7 @@ class Sweep:
     folder: SweepFolder
     tracking_uri: str
     resume_command: str = ""
+    mirror: Mirror = field(default_factory=NoMirror)
 
 
 def run_sweep(
@@ -66,18 +72,28 @@ def run_sweep(
     *,
     listeners: Sequence[Listener] = (),
     on_plan: Callable[[Plan], None] = lambda plan: None,
+    look: Callable[[], ClusterState] | None = None,
 ) -> Outcome:
     """Run or resume a sweep on the connected Ray cluster whose nodes have these resources.
+
+    on_plan: told how the sweep fits the cluster, at first and whenever there are other nodes. look: tells what nodes
+    there are by now; None where they stay the same. Both are called in threads of the driver and must not wait.
 
     Raises InfeasibleError before anything starts. What goes wrong in a trial is that trial's end; what goes wrong with
     the sweep itself (a full disk, trials that all fail for one reason) is the outcome's state and reason.
     """
-    with Journal(sweep.folder.journal) as journal:
+    with Journal(sweep.folder.journal, secure=sweep.mirror.secure) as journal:
         past = Journal.read(sweep.folder.journal)
         study = Study(sweep.folder.study, name=sweep.folder.name, job=sweep.job, space=sweep.space)
         plan = make_plan(sweep.job, sweep.space, nodes, sweep.dataset.manifest)
         on_plan(plan)
-        with recording(journal, sweep.tracking_uri, sweep.job.name, deliver_with=sweep.resume_command) as recorder:
+        with recording(
+            journal,
+            sweep.tracking_uri,
+            sweep.job.name,
+            deliver_with=sweep.resume_command,
+            pictures=sweep.folder.place,
+        ) as recorder:
             ledger = Ledger(
                 study=study,
                 record=recorder.send,
@@ -85,12 +101,13 @@ def run_sweep(
                 job=sweep.job,
                 stop_after_failures=sweep.space.search.stop_after_failures,
                 listeners=listeners,
+                change=sweep.mirror.change,
             )
             ledger.open(opening(sweep.folder.name, sweep.job, sweep.space, sweep.dataset.manifest))
             try:
-                state, reason = _train_all(sweep, plan, ledger, past)
+                state, reason = _train_all(sweep, plan, ledger, past, on_plan, look)
                 shown = [ledger.records[trial] for trial in ledger.best_trials(MOST_TRIALS)]
-                if sheets := draw_contact_sheets(sweep.folder.path, shown):
+                if sheets := draw_contact_sheets(sweep.folder.place, shown):
                     ledger.sheets(sheets)
             except BaseException as error:
                 ledger.close("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", describe(error))
@@ -100,28 +117,52 @@ def run_sweep(
     return Outcome(name=sweep.folder.name, state=state, reason=reason, records=ledger.records, best=best)
 
 
-def _train_all(sweep: Sweep, plan: Plan, ledger: Ledger, past: Sequence[Event]) -> tuple[SweepState, str]:
+def _train_all(
+    sweep: Sweep,
+    plan: Plan,
+    ledger: Ledger,
+    past: Sequence[Event],
+    on_plan: Callable[[Plan], None],
+    look: Callable[[], ClusterState] | None,
+) -> tuple[SweepState, str]:
     """Let Tune run until all trials have ended, or until there is a reason to stop; return state and reason."""
     if ledger.remaining == 0:
         return "finished", ""
     data = _share(sweep, plan)
-    searcher = LedgerSearcher(ledger, slots=None if pauses_trials(sweep.space) else plan.slots)
-    with ray_logs_to(sweep.folder.path / "ray.log"), _crews(sweep, plan, data) as mailboxes, _interruptible(searcher):
-        roster = beside_driver(Roster, min(plan.slots, ledger.remaining))
-        orders = SlotOrders(
-            job=sweep.job,
-            directory=sweep.job.directory,
-            data=data,
-            folder=sweep.folder.path,
-            roster=roster,
-            mailboxes=tuple(mailboxes),
-        )
-        scheduler = build_scheduler(sweep.job, sweep.space)
-        remember(scheduler, _past_epochs(past, sweep.job))
-        stopper = SweepStopper(searcher, ledger, sweep)
-        _tuner(sweep, plan, orders, searcher, scheduler, stopper, TuneWatcher(ledger, roster)).fit()
-        stopper.tidy()
-    return _ending(searcher, ledger)
+    concurrency, pauses = Concurrency(plan.slots), pauses_trials(sweep.space)
+    searcher = LedgerSearcher(ledger, concurrency=None if pauses else concurrency)
+    roster = beside_driver(Roster)
+    orders = SlotOrders(
+        job=sweep.job, directory=sweep.job.directory, data=data, folder=sweep.folder.place, roster=roster
+    )
+    scheduler = build_scheduler(sweep.job, sweep.space)
+    remember(scheduler, _past_epochs(past, sweep.job))
+    stopper = SweepStopper(searcher, ledger, sweep.folder.place, sweep.space.search.keep_checkpoints, sweep.mirror)
+    with (
+        ray_logs_to(sweep.folder.ray_log),
+        crews_for(sweep.job, data, lambda: sweep.folder.storage("crews"), roster) as keep_crews,
+        following(
+            look,
+            Following(
+                plan=plan,
+                refit=lambda plan, nodes: replanned(plan, sweep.job, sweep.space, nodes),
+                concurrency=concurrency,
+                on_plan=on_plan,
+                on_leaving=lambda nodes: roster.leaving.remote(nodes),
+            ),
+        ) as follow,
+        _interruptible(searcher),
+        tune_with(concurrency, pauses=pauses, excused=died_with_its_node),
+    ):
+
+        def keep_up() -> None:
+            follow()
+            keep_crews(concurrency.slots, searcher.running + ledger.remaining)
+
+        keep_up()
+        _tuner(sweep, orders, searcher, scheduler, stopper, TuneWatcher(keep_up)).fit()
+        stopper.close()
+    return _ending(searcher, ledger, sweep.mirror)
 
 
 def _share(sweep: Sweep, plan: Plan) -> SharedData | SharedExtraction:
@@ -136,7 +177,6 @@ def _share(sweep: Sweep, plan: Plan) -> SharedData | SharedExtraction:
 
 def _tuner(
     sweep: Sweep,
-    plan: Plan,
     orders: SlotOrders,
     searcher: LedgerSearcher,
     scheduler: tune.schedulers.TrialScheduler,
@@ -146,13 +186,8 @@ def _tuner(
     # To count which integrations are used, Tune imports mlflow as soon as there is any callback: 2 to 4 s before the
     # first trial.
     usage.tag_callbacks = lambda callbacks: False
-    # Tune starts its actors one after the other unless told that all may be pending at a time.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.slots)
-    resources = sweep.job.resources
-    # A crew's workers hold its CPUs and GPUs. Tune has no trials without resources, so the slot itself takes a byte.
-    slot = {"CPU": resources.cpus_per_worker, "GPU": gpus_of_trial(sweep.job)} if not plan.crews else {"memory": 1}
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(Slot, orders=orders), slot),
+        tune.with_resources(tune.with_parameters(Slot, orders=orders), _place_of_slot(sweep.job)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -162,8 +197,8 @@ def _tuner(
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=tune.RunConfig(
-            name=sweep.folder.fresh("tune").name,
-            storage_path=str(sweep.folder.path / "tune"),
+            name="trials",
+            **sweep.folder.storage("tune"),
             stop=stopper,
             callbacks=[watcher],
             failure_config=tune.FailureConfig(max_failures=SLOT_DEATHS - 1),
@@ -173,36 +208,18 @@ def _tuner(
     )
 
 
-TIDY_EVERY = 10
-"""Deleting a folder can take 40 ms of the driver's loop (a commit of the file system): not at each trial."""
+def _place_of_slot(job: Job) -> tune.PlacementGroupFactory:
+    if not job.resources.crew:
+        return tune.PlacementGroupFactory([{"CPU": job.resources.cpus_per_worker, "GPU": gpus_of_trial(job)}])
+    # A crew's workers hold its CPUs and GPUs. Tune has no trials without resources, so the slot itself takes a byte. It
+    # is beside the driver, which must live anyway: the death of another node costs a crew workers, and never its slot.
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    return tune.PlacementGroupFactory([{"memory": 1}], bundle_label_selector=[here])
 
 
-class SweepStopper(DriverOnly, tune.Stopper):
-    """Ends the sweep on Ctrl-C, on an error of its own, or when its first trials all failed; tidies checkpoints."""
-
-    def __init__(self, searcher: LedgerSearcher, ledger: Ledger, sweep: Sweep) -> None:
-        self._searcher = searcher
-        self._ledger = ledger
-        self._sweep = sweep
-        self._tidied = 0
-        self._kept: set[int] = set()
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def tidy(self) -> None:
-        """Keep the checkpoints of the best trials only."""
-        keep = self._ledger.best_trials(self._sweep.space.search.keep_checkpoints)
-        self._kept = keep_only(self._sweep.folder.path, keep, {*self._kept, *self._ledger.ended[self._tidied :]})
-        self._tidied = len(self._ledger.ended)
-
-    def stop_all(self) -> bool:
-        if len(self._ledger.ended) - self._tidied >= TIDY_EVERY:
-            self.tidy()
-        return self._searcher.stopping or self._ledger.hopeless is not None
-
-
-def _ending(searcher: LedgerSearcher, ledger: Ledger) -> tuple[SweepState, str]:
+def _ending(searcher: LedgerSearcher, ledger: Ledger, mirror: Mirror) -> tuple[SweepState, str]:
+    if mirror.lost:
+        return "failed", mirror.lost
     if searcher.error is not None:
         return "failed", str(searcher.error)
     if ledger.hopeless is not None:
@@ -223,23 +240,6 @@ def _past_epochs(past: Sequence[Event], job: Job) -> Iterator[tuple[TrialRecord,
     for number, record in replay(past, job.objectives).items():
         if record.ended and number in epochs:
             yield record, epochs[number]
-
-
-@contextlib.contextmanager
-def _crews(sweep: Sweep, plan: Plan, data: SharedData | SharedExtraction) -> Iterator[list[Any]]:
-    """A mailbox for each slot of the plan, and the crews behind them, which start beside Tune."""
-    if not plan.crews:
-        yield []
-        return
-    mailboxes = open_mailboxes(plan.crews)
-    orders = CrewOrders(job=sweep.job, directory=sweep.job.directory, data=data)
-    crews = [
-        Crew(f"crew-{index}", orders, mailbox, sweep.folder.fresh("crews")) for index, mailbox in enumerate(mailboxes)
-    ]
-    try:
-        yield mailboxes
-    finally:
-        close_crews(crews)
 
 
 def _interruptible(searcher: LedgerSearcher) -> contextlib.AbstractContextManager[None]:

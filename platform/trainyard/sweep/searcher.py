@@ -1,6 +1,7 @@
 """The ledger as Ray Tune's `Searcher`, and a callback for what Tune does not tell its searcher."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from ray.tune.search import Searcher
 
 from trainyard.errors import RunError, TrainyardError
 from trainyard.spec.tasks import STEPS_TO_TARGET
+from trainyard.sweep.controller import Concurrency
 from trainyard.sweep.ledger import Ledger
 from trainyard.tracking.events import TrialState
 from trainyard.training.gradients.health import Finding
@@ -18,7 +20,7 @@ from trainyard.training.pictures import Drawn
 STOPPED = "stopped by the scheduler"
 
 SLOT_DEATHS = 4
-"""A trial whose slots die so many times is taken to be the cause, and fails."""
+"""A trial whose slots die so many times, on nodes that live on, is taken to be the cause, and fails."""
 
 
 class DriverOnly:
@@ -35,15 +37,21 @@ class LedgerSearcher(DriverOnly, Searcher):
     ends: it is kept in `error`, and no more trials are handed out.
     """
 
-    def __init__(self, ledger: Ledger, *, slots: int | None) -> None:
+    def __init__(self, ledger: Ledger, *, concurrency: Concurrency | None) -> None:
+        """concurrency: how many slots there are; None where the scheduler keeps more trials alive than that."""
         objective = ledger.objectives[0]
         super().__init__(metric=objective.metric, mode=objective.mode)
         self._ledger = ledger
-        self._slots = slots
+        self._concurrency = concurrency
         self._numbers: dict[str, int] = {}
         self._running: set[str] = set()
         self.error: TrainyardError | None = None
         self.closing = False
+
+    @property
+    def running(self) -> int:
+        """Trials that have been handed out and have not ended."""
+        return len(self._running)
 
     @property
     def stopping(self) -> bool:
@@ -53,7 +61,7 @@ class LedgerSearcher(DriverOnly, Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.stopping:
             return str(Searcher.FINISHED)
-        if self._slots is not None and len(self._running) >= self._slots:
+        if self._concurrency is not None and len(self._running) >= self._concurrency.slots:
             return None
         try:
             assignment = self._ledger.propose()
@@ -134,24 +142,20 @@ def _is_unreached(key: str, value: float) -> bool:
 
 
 class TuneWatcher(DriverOnly, tune.Callback):
-    """Keeps a trial's config true to what has been reported, and tells of slots that died.
+    """Keeps a trial's config true to what has been reported, and the sweep in step with its cluster.
 
     Tune builds a slot anew, and wakes a paused trial, with the trial's config: `reported` in it says which epochs are
     known already.
     """
 
-    def __init__(self, ledger: Ledger, roster: Any) -> None:
-        self._ledger = ledger
-        self._roster = roster
+    def __init__(self, on_step: Callable[[], None]) -> None:
+        """on_step: called every 0.1 s or more often, in Tune's loop."""
+        self._on_step = on_step
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self._on_step()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         trial.config["reported"] = max(trial.config["reported"], result["epoch"])
-
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._roster.lost.remote()
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if self._ledger.remaining > 0:  # or no other slot is started in its place
-            self._roster.lost.remote()

@@ -3,10 +3,14 @@
 Tune builds one `Slot` for each place in the cluster and hands it trial after trial (`reuse_actors`). One `step` is one
 epoch. Whatever a trial raises becomes a result, never an exception: Tune throws away the actor of an errored trial, and
 a new one costs half a minute of imports.
+
+A slot hears after each epoch whether its node is about to leave the cluster. It then saves the trial's state and ends
+its process, and Tune starts the trial in another slot, which goes on from that state.
 """
 
 import contextlib
 import math
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,27 +19,29 @@ import ray
 from ray import tune
 
 from trainyard.data.cache import SharedData
+from trainyard.data.location import Location
 from trainyard.errors import TrialError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.extraction import SharedExtraction
-from trainyard.sweep.plan import gpus_of_trial
-from trainyard.sweep.roster import GATHER_SECONDS
+from trainyard.sweep.places import gpus_of_trial
 from trainyard.sweep.trial_run import Result, TrialRun
 from trainyard.sweep.workers import CrewLost, Workers
+
+CLAIM_SECONDS = 120.0
+"""So long a slot looks for a crew that is free."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlotOrders:
-    """What every slot of a sweep needs to know. `mailboxes` are those of the crews; none: the slot trains itself."""
+    """What every slot of a sweep needs to know. roster: an actor handle of the sweep's `Roster`."""
 
     job: Job
     directory: Path | None
     data: SharedData | SharedExtraction
-    folder: Path
+    folder: Location
     roster: Any
-    mailboxes: tuple[Any, ...] = ()
 
 
 class Slot(tune.Trainable):
@@ -44,12 +50,14 @@ class Slot(tune.Trainable):
     def setup(self, config: dict[str, Any], orders: SlotOrders) -> None:
         self._orders = orders
         self._run: TrialRun | None = None
+        self._saved_to_leave = False
         self._workers = _workers(orders)
-        self._name = ray.get_runtime_context().get_actor_id() or "local"
-        ray.get(orders.roster.arrive.remote(self._name))
+        self._node = ray.get_runtime_context().get_node_id()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if self._is_leaving():
+            ray.actor.exit_actor()
         self._begin(new_config)
         return True
 
@@ -60,11 +68,18 @@ class Slot(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         assert self._run is not None
+        if self._saved_to_leave:
+            # Not before the last result is out: the state is on disk, and the next slot goes on from there.
+            ray.actor.exit_actor()
         result = self._run.next_result()
-        # Tune gives a waiting trial to whichever actor is free first and then kills the actor that was being started
-        # for it. With short trials the second slot would never come up: no result goes out before all are there.
-        ray.get(self._orders.roster.gathered.remote(GATHER_SECONDS))
+        if not result.done and self._is_leaving():
+            self._run.move()
+            self._saved_to_leave = True
         return self._as_tune_result(result)
+
+    def _is_leaving(self) -> bool:
+        """Whether the slot's node is about to leave. A crew looks after its own nodes (`CrewWorkers.cramped`)."""
+        return bool(ray.get(self._orders.roster.is_leaving.remote({self._node})))
 
     def _as_tune_result(self, result: Result) -> dict[str, Any]:
         # Tune looks for its metric in every result: also in the last one of a trial that raised, and before a trial has
@@ -95,14 +110,36 @@ class Slot(tune.Trainable):
     def cleanup(self) -> None:
         with contextlib.suppress(TrialError, CrewLost):  # a worker that is not there holds nothing
             self._workers.stop()
+        if self._orders.job.resources.crew:
+            ray.get(self._orders.roster.release.remote(ray.get_runtime_context().get_actor_id()))
 
 
 def _workers(orders: SlotOrders) -> Workers:
-    if orders.mailboxes:
-        from trainyard.sweep.crew import CrewWorkers, claim
+    if orders.job.resources.crew:
+        from trainyard.sweep.crew import CrewWorkers
 
-        return CrewWorkers(claim(orders.mailboxes, ray.get_runtime_context().get_actor_id() or "local"))
+        return CrewWorkers(_claimed(orders))
     return _solo(orders)
+
+
+def _claimed(orders: SlotOrders) -> Any:
+    """The mailbox of a crew that no other slot holds: one is on its way, or its last holder has just died."""
+    from trainyard.sweep.crew import claim
+
+    name = ray.get_runtime_context().get_actor_id()
+    end = time.monotonic() + CLAIM_SECONDS
+    while True:
+        crews = ray.get(orders.roster.crews.remote())
+        try:
+            mailbox = claim(list(crews.values()), name)
+        except CrewLost:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+            continue
+        number = next(number for number, other in crews.items() if other is mailbox)
+        ray.get(orders.roster.hold.remote(number, name))
+        return mailbox
 
 
 def _solo(orders: SlotOrders) -> Workers:

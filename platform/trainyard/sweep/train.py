@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Listener
+from trainyard.sweep.mirror import Mirror, NoMirror
 from trainyard.sweep.opening import opening
 from trainyard.sweep.record import TrialRecord, found, pictures_of, replay
 from trainyard.sweep.trial_run import Result, TrialRun
@@ -35,8 +36,9 @@ TRIAL = 0
 class Training:
     """Everything that was asked for, checked. `folder` is laid out as a sweep's, without a space.
 
-    on_ray: whether a Ray is connected, which several workers and streamed splits need. data: None where trials are
-    trained on what is extracted.
+    on_ray: whether a Ray is connected, which several workers and streamed splits need. on_cluster: whether it is not
+    of this machine, so that one worker, too, is placed where the cluster has room. data: None where trials are trained
+    on what is extracted.
     """
 
     job: Job
@@ -46,6 +48,8 @@ class Training:
     folder: SweepFolder
     tracking_uri: str
     resume_command: str = ""
+    mirror: Mirror = field(default_factory=NoMirror)
+    on_cluster: bool = False
 
 
 def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> TrialRecord:
@@ -54,7 +58,7 @@ def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> T
     KeyboardInterrupt passes through with everything recorded; the
     record's state says what else went wrong.
     """
-    with Journal(training.folder.journal) as journal:
+    with Journal(training.folder.journal, secure=training.mirror.secure) as journal:
         past = Journal.read(training.folder.journal)
         objectives = training.job.objectives
         record = replay(past, objectives).get(TRIAL) or TrialRecord(TRIAL, {}, objectives)
@@ -66,6 +70,7 @@ def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> T
                 training.tracking_uri,
                 training.job.name,
                 deliver_with=training.resume_command,
+                pictures=training.folder.place,
                 standalone=True,
             ) as recorder,
             contextlib.ExitStack() as stack,
@@ -93,9 +98,11 @@ def run_training(training: Training, *, listeners: Sequence[Listener] = ()) -> T
 
 def _train(training: Training, workers: Workers, record: TrialRecord, send: Callable[[Event], None]) -> None:
     assignment = Assignment(trial=TRIAL, reported=record.epochs)
-    run = TrialRun(assignment, training.job, workers, TrialFolder(training.folder.path, TRIAL))
+    run = TrialRun(assignment, training.job, workers, TrialFolder(training.folder.place, TRIAL))
     result: Result | None = None
     while result is None or not result.done:
+        if training.mirror.lost:
+            raise RunError(training.mirror.lost)
         result = run.next_result()
         if result.live:
             send(TrialNote(trial=TRIAL, tags={f"live/{path}": value for path, value in result.live.items()}))
@@ -115,13 +122,13 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
         raise RunError(result.reason)
     assert result.state != "running"
     send(record.end(result.state, result.reason))
-    TrialFolder(training.folder.path, TRIAL).drop_last()
+    TrialFolder(training.folder.place, TRIAL).drop_last()
 
 
 @contextlib.contextmanager
 def _workers(training: Training) -> Iterator[Workers]:
     job = training.job
-    if job.resources.workers == 1:
+    if not (job.resources.crew or training.on_cluster):
         import torch
 
         torch.set_num_threads(job.resources.cpus_per_worker)
@@ -129,18 +136,32 @@ def _workers(training: Training) -> Iterator[Workers]:
         yield _solo(training, _read_here(training))
         return
     data = _shared(training)
-    if job.resources.workers == 1:
-        yield _solo(training, data.read)
+    if not job.resources.crew:
+        yield from _alone(training, data)
         return
     from trainyard.sweep.crew import Crew, CrewOrders, CrewWorkers, close_crews, open_mailboxes
 
     (mailbox,) = open_mailboxes(1)
     orders = CrewOrders(job=job, directory=job.directory, data=data)
-    crew = Crew("crew", orders, mailbox, training.folder.fresh("crews"))
+    crew = Crew("crew", orders, mailbox, training.folder.storage("crews"))
     try:
         yield CrewWorkers(mailbox)
     finally:
         close_crews([crew])
+
+
+def _alone(training: Training, data: "SharedData | SharedExtraction") -> Iterator[Workers]:
+    """One worker, on a node of the cluster or in this process."""
+    if not training.on_cluster:
+        yield _solo(training, data.read)
+        return
+    from trainyard.sweep.hosted import HostedWorker
+
+    worker = HostedWorker(training.job, training.job.directory, data)
+    try:
+        yield worker
+    finally:
+        worker.close()
 
 
 def _read_here(training: Training) -> Callable[[], "AnyData"]:

@@ -81,6 +81,9 @@ class TrialRun:
         self._done: str | None = None
         self._failure: TrialError | None = None
         self._obstacle: str | None = None
+        self._moved = False
+        if workers.cramped:  # between trials there is nothing to save
+            workers.leave()
         self._guarded(self._go_back)
 
     def next_result(self) -> Result:
@@ -93,7 +96,12 @@ class TrialRun:
 
     def _next_result(self) -> Result:
         while self._goes_on and len(self._history) <= self._reported:
-            self._guarded(self._train_epoch)
+            if self._moved:
+                self._guarded(self._come_back)
+            elif self._workers.cramped:
+                self.move()
+            else:
+                self._guarded(self._train_epoch)
         if len(self._history) > self._reported:
             self._reported += 1
             return self._epoch_result(self._reported)
@@ -108,8 +116,28 @@ class TrialRun:
     def _goes_on(self) -> bool:
         return self._failure is None and self._obstacle is None and self._done is None
 
+    def move(self) -> None:
+        """Save the trial's state now and let the workers go; they train on where there is room by then.
+
+        It counts as no loss, and no epoch is trained again. Before the process of a lone worker ends, it is what saves.
+        """
+        if self._goes_on and not self._moved:
+            self._guarded(self._leave)
+
+    def _leave(self) -> None:
+        if self._history:
+            self._save_last()
+        self._workers.leave()
+        self._moved = True
+
+    def _come_back(self) -> None:
+        self._moved = False
+        self._go_back()
+
     def state(self) -> bytes:
         """The trial's whole state, for Tune (population based training, paused trials)."""
+        if self._moved:
+            self._guarded(self._come_back)
         return self._workers.state()
 
     def restore(self, state: bytes) -> None:
@@ -118,6 +146,7 @@ class TrialRun:
         Another's state brings its epochs and findings along, and the schedule goes on where that trial stood; the
         values are this one's.
         """
+        self._moved = False
         self._guarded(lambda: self._take_over(state))
         self._reported = max(self._reported, len(self._history))
 
@@ -131,7 +160,7 @@ class TrialRun:
         except RunError as obstacle:
             self._obstacle = str(obstacle)
         except CrewLost as loss:
-            self._losses += 1
+            self._losses += loss.counts
             if loss.final:
                 self._obstacle = str(loss)
             elif self._losses >= LOSS_LIMIT:
@@ -186,8 +215,11 @@ class TrialRun:
                 self._drawn = self._workers.draw(self._folder.pictures)
             self._bests.add(epoch, metrics)
         if due:
-            self._workers.save(self._folder.last)
-            self._saved_at = self._clock()
+            self._save_last()
+
+    def _save_last(self) -> None:
+        self._workers.save(self._folder.last)
+        self._saved_at = self._clock()
 
     def _epoch_result(self, epoch: int) -> Result:
         metrics, live = self._history[epoch - 1], self._live

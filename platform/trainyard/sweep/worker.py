@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainyard.data.location import Location
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Drawn, EpochDone, Started
 from trainyard.training import checkpoint
@@ -60,14 +61,14 @@ class Worker:
         """The state of the trial under way, on rank 0; the other ranks' is the same."""
         return checkpoint.to_bytes(self._running.state()) if self._member.rank == 0 else None
 
-    def save(self, path: str) -> None:
-        """Write the state of the trial under way to a file, on rank 0. RunError where the disk refuses."""
+    def save(self, place: Location) -> None:
+        """Write the state of the trial under way to a file, on rank 0. RunError where the disk or bucket refuses."""
         if self._member.rank == 0:
-            checkpoint.save_state(Path(path), self._running.state())
+            checkpoint.save_state(place, self._running.state())
 
-    def draw(self, folder: str) -> Drawn | None:
+    def draw(self, folder: Location) -> Drawn | None:
         """Write pictures of what the trial under way answers, on rank 0. Never raises: what goes wrong is told."""
-        return self._running.draw(Path(folder)) if self._member.rank == 0 else None
+        return self._running.draw(folder) if self._member.rank == 0 else None
 
     def stop(self) -> None:
         """End the trial under way, if any, and free its memory."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from trainyard.data.location import Location
 from trainyard.errors import TrainyardError, TrialError
 from trainyard.sweep.assignment import Drawn, EpochDone, Started
 
@@ -15,11 +16,12 @@ if TYPE_CHECKING:  # the worker imports torch, which a crew's slot does without
 class CrewLost(Exception):
     """The crew died under the trial. Start the trial again from its last checkpoint: the next crew takes it up.
 
-    final: no other crew will come; the reason says why.
+    final: no other crew will come; the reason says why. counts: the trial may be the cause, as no machine died.
     """
 
-    def __init__(self, reason: str, *, final: bool = False) -> None:
+    def __init__(self, reason: str, *, final: bool = False, counts: bool = True) -> None:
         self.final = final
+        self.counts = counts
         super().__init__(reason)
 
 
@@ -28,8 +30,18 @@ class Workers(Protocol):
 
     `start` and `epoch` may raise TrialError or Diverged, with what was found until then: the trial has then ended and
     the workers are ready for the next `start`. `save` raises RunError where the disk refuses, `draw` only tells of it.
-    Workers that live in other processes may raise CrewLost at any time: `start` again with a state.
+    Workers that live in other processes may raise CrewLost at any time: `start` again with a state. After `leave`, too,
+    a trial goes on with `start` and a state.
     """
+
+    @property
+    def cramped(self) -> bool:
+        """Whether to `leave` when it suits: there is room for more of them, or a node of theirs is about to go."""
+        ...
+
+    def leave(self) -> None:
+        """Let go of the trial, and of the places that they have, for others where there is room by then."""
+        ...
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started: ...
 
@@ -37,9 +49,9 @@ class Workers(Protocol):
 
     def state(self) -> bytes: ...
 
-    def save(self, path: Path) -> None: ...
+    def save(self, place: Location) -> None: ...
 
-    def draw(self, folder: Path) -> Drawn: ...
+    def draw(self, folder: Location) -> Drawn: ...
 
     def stop(self) -> None: ...
 
@@ -49,6 +61,14 @@ class SoloWorkers:
 
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
+
+    @property
+    def cramped(self) -> bool:
+        return False
+
+    def leave(self) -> None:
+        """Its place is the slot's own."""
+        self._worker.stop()
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         with _EndsTrial(self._worker):
@@ -63,11 +83,11 @@ class SoloWorkers:
         assert state is not None, "a lone worker is rank 0"
         return state
 
-    def save(self, path: Path) -> None:
-        self._worker.save(str(path))
+    def save(self, place: Location) -> None:
+        self._worker.save(place)
 
-    def draw(self, folder: Path) -> Drawn:
-        drawn = self._worker.draw(str(folder))
+    def draw(self, folder: Location) -> Drawn:
+        drawn = self._worker.draw(folder)
         assert drawn is not None, "a lone worker is rank 0"
         return drawn
 

@@ -126,7 +126,7 @@ def _require_pixels(job: Job, manifest: Manifest) -> None:
             f"model {job.model.name} needs images of {least} pixels each way, those of {job.data.path} are "
             f"{size[0]}x{size[1]}. Set a larger data.image_size."
         )
-    workers = job.resources.workers
+    workers = job.resources.most_workers
     if size is not None and max(size) <= job.model.single_side and job.training.batch_size // workers < 2:
         raise DataError(
             f"model {job.model.name} brings images of {size[0]}x{size[1]} down to a single position, and normalises it "

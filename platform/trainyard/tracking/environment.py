@@ -1,6 +1,7 @@
 """What a sweep ran with: versions, machine, git. Environment variables only from a list, and never a credential."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -36,6 +37,9 @@ VARIABLES = (
     "TORCH_CUDA_ARCH_LIST",
 )
 """Those that change results or say where something ran. All others may hold secrets, and are never looked at."""
+GIT_SETTING = "TRAINYARD_GIT"
+"""The commit as JSON, for a process in a copy of files that has no repository, as that of a submitted job."""
+
 _GIT_SECONDS = 5.0
 
 
@@ -87,7 +91,7 @@ def describe_environment(directory: Path) -> Environment:
         cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         versions={name: version for name in PACKAGES if (version := _version(name))},
         variables={name: masked(os.environ[name]) for name in VARIABLES if name in os.environ},
-        git=_git(directory),
+        git=git_of(directory) or _told_git(),
     )
 
 
@@ -98,13 +102,21 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(directory: Path) -> Git | None:
+def git_of(directory: Path) -> Git | None:
+    """The state of the repository that a folder is in, None if it is in none."""
     commit = _ask_git(directory, "rev-parse", "HEAD")
     if not commit:
         return None
     changes = _ask_git(directory, "status", "--porcelain", "--untracked-files=no")
     remote = _ask_git(directory, "config", "--get", "remote.origin.url")
     return Git(commit=commit, dirty=bool(changes), remote=masked(remote or ""))
+
+
+def _told_git() -> Git | None:
+    try:
+        return Git(**json.loads(os.environ[GIT_SETTING]))
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _ask_git(directory: Path, *question: str) -> str | None:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,12 +26,15 @@ class Journal:
     A line that a crash left torn at the end is cut off when the file is opened: its `append` never returned.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, secure: Callable[[], None] = lambda: None) -> None:
         """Create the file (and its folder), or go on with it.
+
+        secure: what `sync` calls besides, where the file alone does not outlive the machine.
 
         Raises UsageError when the place can't be written, or another process is writing there.
         """
         self.path = Path(path)
+        self._secure = secure
         self._lock = threading.Lock()
         self._file, self._claim = _open(self.path)
         self.events, self._size = _mend(self._file)
@@ -57,7 +61,10 @@ class Journal:
             self.events += 1
 
     def sync(self) -> None:
-        """Make everything appended so far survive the death of the machine too. Others append meanwhile."""
+        """Make everything appended so far survive the death of the machine too. Others append meanwhile.
+
+        Raises what `secure` raises.
+        """
         with self._lock:
             if self._file < 0:
                 return
@@ -66,6 +73,7 @@ class Journal:
             os.fsync(file)
         finally:
             os.close(file)
+        self._secure()
 
     def close(self) -> None:
         """Let others write. Closing twice is harmless."""

@@ -34,7 +34,8 @@ def allowed(name: str) -> str:
 def text(value: Any, length: int) -> str:
     """A setting as text that an override takes back: `true`, `null`, `0.0003`, `[32, 64]`, `adamw`; cut off if long."""
     written = value if isinstance(value, str) else json.dumps(value, default=str)
-    written = written.encode("utf-8", "replace").decode()
+    # PostgreSQL stores no NUL, and would refuse all that is sent with it.
+    written = written.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
     return written if len(written) <= length else f"{written[: length - 1]}…"
 
 

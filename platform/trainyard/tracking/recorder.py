@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from trainyard.errors import RunError, TrackingError
+from trainyard.data.location import Location
+from trainyard.errors import DataError, RunError, TrackingError
 from trainyard.tracking.client import Refused, Unreachable
 from trainyard.tracking.events import Event, SweepEnded, TrialEnded, TrialEpoch
 from trainyard.tracking.journal import Journal, JournalReader
@@ -51,11 +52,14 @@ class Recorder:
         experiment: str,
         *,
         artifact_root: str | None = None,
+        pictures: Location | None = None,
         standalone: bool = False,
         deliver_with: str = "",
         grace: float = 20.0,
     ) -> None:
-        """standalone: for one trial without a sweep, which becomes one run without a parent.
+        """pictures: what the paths of pictures begin in, where that is not the journal's folder.
+
+        standalone: for one trial without a sweep, which becomes one run without a parent.
 
         deliver_with: the command that brings what is undelivered to MLflow later, for the error that tells.
         """
@@ -65,7 +69,7 @@ class Recorder:
         self._grace = grace
         self._reader = JournalReader(journal.path)
         self._outbox = Outbox(standalone=standalone)
-        self._uploads = Uploads(journal.path.parent)
+        self._uploads = Uploads(pictures or Location.of(journal.path.parent))
         self._writer = MlflowWriter(tracking_uri, experiment, artifact_root, uploads=self._uploads)
         self._awake = threading.Event()
         self._eager = threading.Event()
@@ -164,7 +168,10 @@ class Recorder:
         sweep = self._outbox.sweep
         if sweep is None:
             raise RunError(f"{self._journal.path}: the journal does not begin with the start of a sweep.")
-        self._journal.sync()
+        try:
+            self._journal.sync()
+        except DataError as error:  # MLflow would know more than whoever goes on after the death of this machine
+            raise Unreachable(f"they are not safe yet: {error}") from error
         try:
             self._writer.connect(sweep.sweep_id)
             self._writer.create(SWEEP, self._outbox.identity(SWEEP), self._outbox.name(SWEEP), sweep.time)
@@ -242,10 +249,18 @@ class Recorder:
 
 @contextlib.contextmanager
 def recording(
-    journal: Journal, tracking_uri: str, experiment: str, *, deliver_with: str, standalone: bool = False
+    journal: Journal,
+    tracking_uri: str,
+    experiment: str,
+    *,
+    deliver_with: str,
+    pictures: Location | None = None,
+    standalone: bool = False,
 ) -> Iterator[Recorder]:
     """A recorder at work. TrackingError at the end for what is undelivered, unless a worse error is under way."""
-    recorder = Recorder(journal, tracking_uri, experiment, standalone=standalone, deliver_with=deliver_with)
+    recorder = Recorder(
+        journal, tracking_uri, experiment, pictures=pictures, standalone=standalone, deliver_with=deliver_with
+    )
     recorder.start()
     try:
         yield recorder

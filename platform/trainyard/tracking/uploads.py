@@ -4,13 +4,18 @@ What does not get there is told once and never an error. A tag of the run says o
 there; whoever delivers the journal next sends those again whose tag is missing.
 """
 
+import contextlib
 import logging
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
+from trainyard.data.location import Location
+from trainyard.errors import DataError
 from trainyard.tracking.client import Refused, Unreachable, call
 from trainyard.tracking.outbox import Pictures
 
@@ -37,7 +42,7 @@ class Order(NamedTuple):
 class Uploads:
     """Of one sweep. Once the place for artifacts takes nothing although the server is well, no more is tried."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Location) -> None:
         """folder: what the paths of pictures begin in."""
         self._folder = folder
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
@@ -93,12 +98,18 @@ class Uploads:
                 return
         call(order.client.set_tag, order.run_id, PICTURES_TAG, order.pictures.of)
 
-    def _upload_file(self, order: Order, file: Path) -> str:
+    def _upload_file(self, order: Order, place: Location) -> str:
         """Why it failed; empty if it did not. Unreachable if it may well do later."""
         try:
-            file.open("rb").close()
+            with _on_disk(place) as file:
+                return self._send(order, file)
         except OSError as error:
-            return f"{error.strerror or error}: {file}"
+            return f"{error.strerror or error}: {place}"
+        except DataError as error:
+            return str(error)
+
+    def _send(self, order: Order, file: Path) -> str:
+        file.open("rb").close()
         trouble, until = "", time.monotonic() + _TRY_SECONDS
         for tried in range(_TRIES):
             if tried and time.monotonic() > until:
@@ -125,6 +136,18 @@ class Uploads:
                 self._folder,
             )
         self._told = True
+
+
+@contextlib.contextmanager
+def _on_disk(place: Location) -> Iterator[Path]:
+    """The file, or a copy of what is in a bucket under the same name."""
+    if place.local:
+        yield place.local
+        return
+    with tempfile.TemporaryDirectory(prefix="trainyard-") as folder:
+        file = Path(folder) / place.name
+        file.write_bytes(place.read_bytes())
+        yield file
 
 
 def _answers(order: Order) -> bool:

@@ -12,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from trainyard.data.location import Location
 from trainyard.errors import UsageError
 
 ANSWER_SECONDS = 3.0
@@ -21,9 +22,17 @@ _CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]*)://(?P<user>[^/\s'\"]*|[
 _SECRET = re.compile(r"(?<=[?&])(?P<key>[\w.-]*(?:token|password|secret|key|sig)[\w.-]*)=[^&\s'\"]+", re.IGNORECASE)
 
 
-def tracking_uri(results: Path) -> str:
-    """`MLFLOW_TRACKING_URI` if it is set, else a SQLite file in the results folder."""
-    return os.environ.get(_SETTING, "").strip() or f"sqlite:///{results.resolve() / 'mlflow.db'}"
+def tracking_uri(results: Path | Location) -> str:
+    """`MLFLOW_TRACKING_URI` if it is set, else a SQLite file in the results folder. UsageError for that in a bucket."""
+    if uri := os.environ.get(_SETTING, "").strip():
+        return uri
+    place = Location.of(results)
+    if place.local is None:
+        raise UsageError(
+            f"{place}: a bucket can't hold MLflow's database. Name a server with {_SETTING}, such as "
+            f"{_SETTING}=http://127.0.0.1:5000 for one that `mlflow server` runs."
+        )
+    return f"sqlite:///{place.local.resolve() / 'mlflow.db'}"
 
 
 def masked(uri: str) -> str:

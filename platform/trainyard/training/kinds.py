@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from trainyard.data.location import Location
 from trainyard.data.split import TrialData
 from trainyard.spec.job import Job
 from trainyard.training.gradients.health import Finding
@@ -43,7 +44,7 @@ class AnyTrial(Protocol):
         """Whether there are pictures to draw."""
         ...
 
-    def draw(self, folder: Path) -> Drawn:
+    def draw(self, folder: Location) -> Drawn:
         """Write pictures of what is answered now to a folder, by one worker. Never raises: what goes wrong is told."""
         ...
 

@@ -27,7 +27,10 @@ from trainyard.training.workers import Replicas
 class Learner:
     """The model of a trial with its optimizer, schedule and precision, the same on all workers after each step."""
 
-    def __init__(self, job: Job, task: Task, model: nn.Module, *, member: Member, steps_per_epoch: int) -> None:
+    def __init__(
+        self, job: Job, task: Task, model: nn.Module, *, member: Member, steps_per_epoch: int, share: float = 1.0
+    ) -> None:
+        """share: of this worker in each batch, as a part of what each would have if all had as many rows."""
         self.model = model
         self.schedule = job.schedule
         assert job.optimizer is not None, "a model that is trained step by step has an optimizer"
@@ -36,7 +39,8 @@ class Learner:
         self.clip_grad_norm = job.training.clip_grad_norm
         self._name = job.model.name
         self._task = task
-        self._replicas = Replicas(model, member)
+        self._replicas = Replicas(model, member, share=share)
+        self._share = share
         self._memory_format = memory_format(job)
         self._length = {"steps_per_epoch": steps_per_epoch, "epochs": job.training.epochs}
         watched = job.training.gradients
@@ -59,7 +63,8 @@ class Learner:
         with self.precision.forward_pass():
             output = self._replicas.forward(*self._inputs(batch))
         loss, terms = self._task.losses(output, batch)
-        self.precision.backward(loss)
+        # The workers' gradients are averaged, as if all had as many rows.
+        self.precision.backward(loss if self._share == 1 else self._share * loss)
         self._replicas.average_gradients()
         norms = self.norms if self.norms is not None and self.norms.due(step) else None
         if norms is not None or self.clip_grad_norm is not None:

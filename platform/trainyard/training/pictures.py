@@ -5,12 +5,14 @@ Importing this costs nothing. What draws is imported where it is done, and sweep
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from io import BytesIO
 from posixpath import basename
 from typing import TYPE_CHECKING
+
+from trainyard.data.location import Location
+from trainyard.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,6 +29,9 @@ QUICK = 1
 _NOTE = "drawn.json"
 """Beside the pictures: what is known of them."""
 
+_REFUSED = (OSError, DataError)
+"""What a disk or a bucket raises that does not take or give something."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
@@ -36,21 +41,18 @@ class Drawn:
     files: tuple[str, ...] = ()
     trouble: str = ""
 
-    def keep(self, folder: Path) -> None:
+    def keep(self, folder: Location) -> None:
         """Write it down beside the pictures, as far as the disk lets."""
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            aside = folder / f".{_NOTE}"
-            aside.write_text(json.dumps(asdict(self)))
-            aside.replace(folder / _NOTE)
+        with contextlib.suppress(*_REFUSED):
+            (folder / _NOTE).write_bytes(json.dumps(asdict(self)).encode())
 
     @classmethod
-    def kept(cls, folder: Path) -> "Drawn | None":
+    def kept(cls, folder: Location) -> "Drawn | None":
         """What was written down last; None where there is nothing, or drawing was cut off."""
         try:
-            note = json.loads((folder / _NOTE).read_text())
+            note = json.loads((folder / _NOTE).read_bytes())
             return cls(epoch=int(note["epoch"]), files=tuple(note["files"]), trouble=str(note["trouble"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, DataError, ValueError, KeyError, TypeError):
             return None
 
 
@@ -70,7 +72,7 @@ class Gallery:
         self._chosen: list[Columns] = []
         self._titles: list[tuple[int, str]] = []
 
-    def draw(self, folder: Path, *, task: "Task", learner: "Learner", epoch: int) -> Drawn:
+    def draw(self, folder: Location, *, task: "Task", learner: "Learner", epoch: int) -> Drawn:
         """Write a PNG for each image, `<row>.png`, as a whole or not at all. A file that the disk refuses is trouble.
 
         What was there of an earlier epoch goes, also where this raises: it would show another one's answers.
@@ -84,13 +86,15 @@ class Gallery:
                     _write(folder / name, image)
                 except OSError as error:
                     trouble = f"{folder / name} can't be written: {error.strerror or error}"
+                except DataError as error:
+                    trouble = str(error)
                 else:
                     files.append(name)
         except BaseException:
             files.clear()
             raise
         finally:
-            _drop(folder, {path.name for path in folder.glob("*.png")} - set(files))
+            _drop(folder, _pictures(folder) - set(files))
         return Drawn(epoch=epoch, files=tuple(files), trouble=trouble)
 
     def _images(self, task: "Task", learner: "Learner") -> "Iterator[tuple[str, Image]]":
@@ -115,20 +119,22 @@ class Gallery:
         self._titles = [(row, f"{self._split_name} {row}{name}") for row, name in zip(rows, names, strict=True)]
 
 
-def _drop(folder: Path, names: Iterable[str]) -> None:
+def _pictures(folder: Location) -> set[str]:
+    """The names of those that are there, as far as the disk tells."""
+    with contextlib.suppress(*_REFUSED):
+        return {file.path for file in folder.walk() if file.path.endswith(".png")}
+    return set()
+
+
+def _drop(folder: Location, names: Iterable[str]) -> None:
     """Delete files, as far as the disk lets."""
     for name in names:
-        with contextlib.suppress(OSError):
-            (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(*_REFUSED):
+            (folder / name).delete()
 
 
-def _write(path: Path, image: "Image") -> None:
-    """As a whole or not at all. OSError where the disk refuses."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        image.save(aside, format="PNG", compress_level=QUICK)
-        aside.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+def _write(place: Location, image: "Image") -> None:
+    """As a whole or not at all. OSError where the disk refuses, DataError where a bucket does."""
+    content = BytesIO()
+    image.save(content, format="PNG", compress_level=QUICK)
+    place.write_bytes(content.getbuffer())

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 
 from trainyard.data.augment import Augmenter, Share
+from trainyard.data.augment.mixing import mixes
 from trainyard.data.columns import Columns
 from trainyard.data.rows import EpochOrder
 from trainyard.data.sampling import row_weights
@@ -31,6 +32,7 @@ class TrainingSplit:
         """(height, width) of the images where a job asks for a size; None: they are as stored."""
         self._feed = Feed(split, member.torch_device)
         self.augmenter = Augmenter(job.augmentations, seed=job.training.seed)
+        self._paired = mixes(job.augmentations)
         self.sampling = job.training.sampling
         self.last_batch = job.training.last_batch
         drawn_alike = isinstance(self.sampling, Shuffled)
@@ -38,6 +40,9 @@ class TrainingSplit:
         self.most_steps = job.training.steps_per_epoch
         self.steps = self._order(epoch=1).steps(split.rows)
         """Of an epoch."""
+        own = self._order(epoch=1).own
+        self.share = (own.stop - own.start) * member.workers / job.training.batch_size
+        """The rows of a step that are this worker's, as a part of what each would have if all had as many."""
 
     def few(self) -> Batch:
         """A batch of two rows as they are, to try a model on."""
@@ -46,7 +51,13 @@ class TrainingSplit:
     def batches(self, epoch: int) -> Generator[Batch, None, None]:
         """One for each step. Epochs count from 1."""
         order = self._order(epoch)
-        share = Share(steps=self.steps, batch_size=order.batch_size, rank=order.rank, workers=order.workers)
+        share = Share(
+            steps=self.steps,
+            batch_size=order.batch_size,
+            rank=order.rank,
+            workers=order.workers,
+            paired=self._paired,
+        )
         height, width = self._image_size
         draws = self.augmenter.draw(epoch, share, height=height, width=width, device=self._member.torch_device)
         for step, batch in enumerate(self._feed.training(order)):
@@ -62,6 +73,7 @@ class TrainingSplit:
             weights=self._weights,
             rank=self._member.rank,
             workers=self._member.workers,
+            paired=self._paired,
         )
 
 

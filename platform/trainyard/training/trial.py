@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from trainyard.data.location import Location
 from trainyard.data.split import TrialData
 from trainyard.spec.job import Job
 from trainyard.tasks.automatic import resolved
@@ -52,7 +53,9 @@ class Trial:
         self._evaluation = EvaluationSplit(job, data.evaluate, member=member)
 
         model = seeded_model(job, self._task, self._training.few(), member=member, directory=directory)
-        self._learner = Learner(job, self._task, model, member=member, steps_per_epoch=self._training.steps)
+        self._learner = Learner(
+            job, self._task, model, member=member, steps_per_epoch=self._training.steps, share=self._training.share
+        )
 
         self._watch = Watch(
             job.training.gradients,
@@ -152,11 +155,12 @@ class Trial:
         """Whether there are pictures to draw."""
         return self._gallery.count > 0
 
-    def draw(self, folder: Path) -> Drawn:
+    def draw(self, folder: Location | Path) -> Drawn:
         """Write pictures of what the model answers now to a folder, as files. One worker may do it without the others.
 
         Whatever goes wrong is told and never raised: a picture is worth no trial. What is told is kept there, too.
         """
+        folder = Location.of(folder)
         try:
             with self._under_way("pictures", seed=0):
                 drawn = self._gallery.draw(folder, task=self._task, learner=self._learner, epoch=self.finished_epochs)

@@ -50,10 +50,13 @@ class Replicas:
     each worker.
     """
 
-    def __init__(self, model: nn.Module, member: Member, *, overlap: bool | None = None) -> None:
-        """overlap: whether to use DistributedDataParallel; None: on a GPU."""
+    def __init__(self, model: nn.Module, member: Member, *, share: float = 1.0, overlap: bool | None = None) -> None:
+        """share: of this worker in each batch, as a part of what each would have if all had as many rows; its loss has
+        been weighted by it. overlap: whether to use DistributedDataParallel; None: on a GPU.
+        """
         self._model = model
         self._member = member
+        self._share = share
         self._overlap = member.torch_device.type == "cuda" if overlap is None else overlap
         self.forward: nn.Module = model
         if member.workers == 1:
@@ -77,7 +80,11 @@ class Replicas:
         Of modules in evaluation mode nothing has changed, and what no state holds is constant: they stay to the bit, as
         a mean of equal numbers is not quite that number with 3 workers.
         """
-        add_up(list(self._running_statistics()), self._member, factor=1 / self._member.workers)
+        statistics = list(self._running_statistics())
+        if self._share != 1:
+            for buffer in statistics:
+                buffer.mul_(self._share)
+        add_up(statistics, self._member, factor=1 / self._member.workers)
 
     def _running_statistics(self) -> Iterator[Tensor]:
         saved = self._model.state_dict().keys()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainyard.data.rows import own_share
+from trainyard.data.rows import own_share, slice_of
 from trainyard.spec.augmentations import KINDS
 
 MIXING = "mixing"
@@ -26,17 +26,26 @@ _STREAMS = dict(zip((*KINDS, MIXING, JITTER), count(1)))
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """A worker's part of an epoch: `steps` global batches of `batch_size`, of each of which rank has its slice."""
+    """A worker's part of an epoch: `steps` global batches of `batch_size`, of each of which rank has its slice.
+
+    paired: whether slices hold whole pairs, for what mixes the two samples of a pair.
+    """
 
     steps: int
     batch_size: int
     rank: int = 0
     workers: int = 1
+    paired: bool = False
+
+    @property
+    def own(self) -> slice:
+        """The worker's slice of each global batch."""
+        return slice_of(self.batch_size, rank=self.rank, workers=self.workers, paired=self.paired)
 
     @property
     def samples(self) -> int:
         """In each of the worker's slices."""
-        return self.batch_size // self.workers
+        return self.own.stop - self.own.start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +110,7 @@ class Stream:
 
     def _own(self, values: np.ndarray) -> np.ndarray:
         share = self._block.share
-        own = own_share(values, steps=self._block.steps, rank=share.rank, workers=share.workers)
+        own = own_share(values, steps=self._block.steps, own=share.own)
         return own.reshape(self._block.samples, *values.shape[1:])
 
 

@@ -48,4 +48,4 @@ class Noise:
         self._generator.manual_seed(self._step_seeds[step])
         shape = (self._share.batch_size, *images.shape[1:])
         noise = torch.randn(shape, generator=self._generator, device=images.device)
-        return noise.chunk(self._share.workers)[self._share.rank]
+        return noise[self._share.own]

@@ -67,7 +67,7 @@ class EmbeddingExtractor:
             augmentations=job.augmentations,
             copies=copies,
             seed=job.training.seed,
-            batch_size=min(job.training.batch_size // job.resources.workers, MOST_AT_A_TIME),
+            batch_size=min(job.training.batch_size // job.resources.most_workers, MOST_AT_A_TIME),
         )
 
     @property

@@ -3,12 +3,12 @@
 import logging
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from trainyard.data.location import Location
 from trainyard.errors import Diverged, RunError
 from trainyard.models.svm import SupportVectorMachine, multiclass_hinge
 from trainyard.spec.job import Job
@@ -119,7 +119,7 @@ class SvmTrial:
         """Classes need no pictures."""
         return False
 
-    def draw(self, folder: Path) -> Drawn:
+    def draw(self, folder: Location) -> Drawn:
         return Drawn(epoch=self.finished_epochs)
 
     def state(self) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""What the driver spends on a trial when it has many slots: trials that do nothing, on CPUs that are only counted.
+
+    python benchmarks/many_slots.py [--trials 2000] [--slots 2,64] [--json FILE]
+
+Everything is real but the slots' workers, which answer at once (sides/empty_slot.py). Ray is told that this machine
+has as many CPUs as there are slots; each slot is a process of its own, some 200 MiB of memory. With trials that take no
+time the driver is the bottleneck, so that the seconds from one end of a trial to the next are what it dispatches one
+in. *Early* is the first window of trials after each slot has had two, *late* the last one. Beside it the driver's CPU
+seconds per trial, which a busy machine hardly changes, its memory, and how long the slots took to come up.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from common import JOB, attempt, header, import_digits, parser_of, report_sides, run_side, temporary_folder, write_specs
+from sweep_scale import PARAMETERS, cost
+
+SECONDS_PER_TRIAL, SECONDS_PER_SLOT = 2.0, 20.0
+"""A side that takes longer on average counts as hung."""
+
+RAY = {
+    # A process for each CPU ahead of any need would be as many processes again.
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
+    # So many interpreters that start at a time on few cores are slow to report.
+    "RAY_worker_register_timeout_seconds": "600",
+}
+
+
+def run(slots: int, trials: int, folder: Path, data: Path) -> dict[str, Any]:
+    training = {**JOB["training"], "epochs": 1, "clip_grad_norm": 1.0}
+    job = {**JOB, "data": {"path": str(data)}, "training": training}
+    search = {"sampler": "random", "scheduler": "none", "trials": trials, "max_concurrent": slots}
+    write_specs(folder, job, {"parameters": PARAMETERS, "search": search})
+    timeout = SECONDS_PER_TRIAL * trials + SECONDS_PER_SLOT * slots
+    return run_side("empty_sweep", folder, every=window(trials), cpus=slots, timeout=timeout)
+
+
+def window(trials: int) -> int:
+    """Over how many trials a cost is averaged: 200 of 2,000, fewer of fewer."""
+    return max(10, min(200, trials // 10))
+
+
+def figures(result: Mapping[str, Any], slots: int) -> dict[str, Any]:
+    ended, looks = result["ended"], result["looks"]
+    trials, count = len(ended), window(len(ended))
+    first = 2 * slots + count
+    cpu = {after["trials"]: (after["cpu"] - before["cpu"]) / count for before, after in pairwise(looks)}
+    steady = {end: seconds for end, seconds in cpu.items() if end - count >= 2 * slots}
+    # The last trials of many slots end beside empty ones.
+    early, late = cost(ended, first, count), cost(ended, trials - slots, count)
+    return {
+        "trials": trials,
+        "slots_up": ended[0] - result["started"],
+        "early": early,
+        "late": late,
+        "growth": late / early,
+        "windows": {end: cost(ended, end, count) for end in range(first, trials - slots + 1, count)},
+        "cpu": cpu,
+        "cpu_early": steady[min(steady)],
+        "cpu_late": steady[max(steady)],
+        "rss_mib": {look["trials"]: look["rss_mib"] for look in looks},
+        "undelivered": looks[-1]["undelivered"],
+        "missing": result["missing"],
+        "stopping": result["sweep_ended"] - ended[-1],
+    }
+
+
+def rows_of(sides: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "slots": slots,
+            "trials": values["trials"],
+            "slots up s": values["slots_up"],
+            "early s/trial": values["early"],
+            "late s/trial": values["late"],
+            "growth": values["growth"],
+            "driver CPU early": values["cpu_early"],
+            "late": values["cpu_late"],
+            "RSS at the end, MiB": list(values["rss_mib"].values())[-1],
+            "undelivered at the last end": values["undelivered"],
+            "missing after all": values["missing"],
+            "stopping s": values["stopping"],
+        }
+        for slots, values in sides.items()
+    ]
+
+
+def ratios(sides: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for slots, values in sides.items():
+        found[f"{slots} slots: late / early"] = {"value": values["growth"], "at_most": 1.2}
+        found[f"{slots} slots: trials missing in MLflow"] = {"value": values["missing"], "at_most": 0.0}
+    few, many = min(sides, default=0), max(sides, default=0)
+    if few != many:
+        value = sides[many]["cpu_late"] / sides[few]["cpu_late"]
+        found[f"driver CPU of a trial, {many} slots / {few}"] = {"value": value, "at_most": 1.5}
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--trials", type=int, default=2000, help="with each number of slots (default 2000)")
+    parser.add_argument("--slots", default="2,64", help="numbers of slots (default 2,64)")
+    options = parser.parse_args(arguments)
+    numbers = [int(number) for number in options.slots.split(",")]
+    least = max(3 * slots + 3 * window(options.trials) for slots in numbers)
+    if min(numbers) < 1 or options.trials < least:
+        parser.error(f"--trials must be at least {least} for so many slots: the first ones are not counted")
+    head = header()
+    os.environ.update(RAY)
+    sides: dict[int, dict[str, Any]] = {}
+    failed: dict[str, str] = {}
+    with temporary_folder() as folder:
+        data = import_digits(folder)
+        for slots in numbers:
+            with attempt(f"{slots} slots", failed):
+                sides[slots] = figures(run(slots, options.trials, folder / str(slots), data), slots)
+                costs = ", ".join(f"{last}: {1e3 * value:.0f}" for last, value in sides[slots]["windows"].items())
+                print(f"{slots} slots, ms per trial up to trial {costs}", flush=True)
+    report_sides(options, head, rows_of(sides), ratios(sides), {"sides": sides}, failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The nodes of a cluster: those that are there, those that are about to leave, those that it may still start.
+
+`ClusterState` is pure; the functions below it ask the connected Ray.
+"""
+
+import socket
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainyard.cluster.groups import Groups, NodeGroup, declared_groups
+
+STORE = "object_store_memory"
+
+ANSWER_SECONDS = 1.0
+"""A machine that does not take a connection in this time is gone."""
+
+NO_LIMIT = 1000
+"""Nodes of a group of which any number may be started."""
+
+Resources = Mapping[str, float]
+"""As Ray counts them: {"CPU": 16, "GPU": 1}; `object_store_memory` is what the node's store has free, in bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeState:
+    """A living node. group: the name of the group that an autoscaler started it for. leaving: told to go (draining)."""
+
+    id: str
+    resources: Resources
+    group: str = ""
+    leaving: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterState:
+    """A cluster at one moment. groups: what its autoscaler may start."""
+
+    nodes: tuple[NodeState, ...] = ()
+    groups: Groups = field(default_factory=Groups)
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """The ids of the nodes that are about to go: nothing new is placed there."""
+        return frozenset(node.id for node in self.nodes if node.leaving)
+
+    def places(self) -> list[Resources]:
+        """The resources of each node that stays, and of each that may still be started."""
+        return [dict(node.resources) for node in self.nodes if not node.leaving] + self._startable()
+
+    def _startable(self) -> list[Resources]:
+        # One that is leaving makes room for another of its group.
+        there = Counter(self._group_of(node) for node in self.nodes if not node.leaving)
+        there.pop(None, None)
+        room = self.groups.most - there.total()
+        places: list[Resources] = []
+        for group in self.groups.groups:
+            places += [dict(group.resources)] * max(0, min(group.most - there[group.name], room - len(places)))
+        return places
+
+    def _group_of(self, node: NodeState) -> str | None:
+        """The group that a node belongs to: by its label, or where that says nothing by its CPUs and GPUs."""
+        if any(group.name == node.group for group in self.groups.groups):
+            return node.group
+        same = (
+            group.name
+            for group in self.groups.groups
+            if all(group.resources.get(kind, 0.0) == node.resources.get(kind, 0.0) for kind in ("CPU", "GPU"))
+        )
+        return None if "node:__internal_head__" in node.resources else next(same, None)
+
+
+def read_cluster(*, grows: bool = True) -> ClusterState:
+    """The connected cluster, now. grows: whether it may have an autoscaler; the Ray of one command has none."""
+    import ray
+
+    free, leaving = _free_stores(), _leaving()
+    nodes = tuple(
+        NodeState(
+            id=node["NodeID"],
+            resources={**node["Resources"], STORE: free.get(node["NodeID"], node["Resources"].get(STORE, 0.0))},
+            group=node.get("Labels", {}).get("ray.io/node-group", ""),
+            leaving=node["NodeID"] in leaving,
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+    return ClusterState(nodes=nodes, groups=(_reported_groups() or declared_groups()) if grows else Groups())
+
+
+def died_with_its_node(actor: str) -> bool:
+    """Whether the node of an actor that is dead is gone, too, or about to go; False where Ray does not know it.
+
+    Takes up to ANSWER_SECONDS.
+    """
+    import ray
+    from ray._private.state import actors
+
+    try:
+        node = actors(actor)["Address"]["NodeID"]
+    except (ray.exceptions.RaySystemError, KeyError, TypeError, ValueError):  # by ray://, or long forgotten
+        return False
+    if not node:
+        return False
+    alive = next((state for state in ray.nodes() if state["NodeID"] == node and state["Alive"]), None)
+    return alive is None or node in _leaving() or not _answers(alive)
+
+
+def _answers(node: Mapping[str, Any]) -> bool:
+    """Ray itself notices the death of a machine only some 15 s later."""
+    try:
+        with socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), timeout=ANSWER_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _free_stores() -> dict[str, float]:
+    import ray
+    from ray._private.state import available_resources_per_node
+
+    try:
+        return {node: free.get(STORE, 0.0) for node, free in available_resources_per_node().items()}
+    except ray.exceptions.RaySystemError:  # by ray://, which knows only what there is in all
+        return {}
+
+
+def _reported_groups() -> Groups | None:
+    """What the autoscaler told Ray that it may start. Ray's own (2.60) doesn't; others', and maybe later ones, do."""
+    import ray
+    from ray._private.state import state
+
+    try:
+        config = state.get_cluster_config()
+    except ray.exceptions.RaySystemError:  # by ray://
+        return None
+    if config is None or not config.node_group_configs:
+        return None
+    groups = tuple(
+        NodeGroup(
+            name=group.name,
+            resources={kind: float(count) for kind, count in group.resources.items()},
+            most=group.max_count if group.max_count >= 0 else NO_LIMIT,
+        )
+        for group in config.node_group_configs
+    )
+    return Groups(groups=groups, most=sum(group.most for group in groups))
+
+
+def _leaving() -> Sequence[str]:
+    import ray
+    from ray._private.state import state
+
+    try:
+        return list(state.get_draining_nodes())
+    except ray.exceptions.RaySystemError:  # by ray://
+        return []

@@ -1,0 +1,113 @@
+"""Ray Tune's controller, taught what a sweep on a cluster that changes needs.
+
+- It asks for as many slots as `Concurrency` says at the moment, also where the scheduler keeps more trials alive: Tune
+  itself would ask an autoscaling cluster for a place for every trial.
+- A slot that is being started is let alone. Tune gives a trial to whichever slot is free first and then kills the one
+  that was being started for it: with short trials a newcomer, which takes half a minute to import everything, never
+  came up.
+- The death of a slot counts against its trial only where the node lives on.
+- A slot that dies between two trials ends neither: Tune hears of it twice, and takes the second time for the trial's
+  end.
+
+Tune has no place to put another controller, so `tune_with` puts it where `Tuner.fit` looks.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ray.exceptions import RayActorError
+from ray.tune import tune
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+
+
+@dataclass
+class Concurrency:
+    """How many slots there are to be at the moment, at least one. Changed and read in the driver's loop."""
+
+    slots: int
+
+
+class SlotController(TuneController):
+    """excused: whether the death of the slot with this actor id is not its trial's doing. pauses: whether the scheduler
+    pauses trials and wakes them."""
+
+    def __init__(
+        self, *, concurrency: Concurrency, pauses: bool, excused: Callable[[str], bool], **settings: Any
+    ) -> None:
+        self._concurrency = concurrency
+        self._pauses = pauses
+        self._excused = excused
+        self._dead_slots: set[str] = set()
+        super().__init__(**settings)
+
+    # -- how many slots
+
+    def _maybe_update_trial_queue(self) -> None:
+        self._max_pending_trials = self._concurrency.slots
+        super()._maybe_update_trial_queue()
+
+    def _maybe_add_actors(self) -> None:
+        """Give free slots to waiting trials, and ask for so many slots as are lacking."""
+        lacking = max(0, self._concurrency.slots - self._actor_manager.num_total_actors)
+        if self._actor_cache.num_cached_objects:
+            self._pass_over_starting()
+        if not lacking and not self._actor_cache.num_cached_objects:
+            return
+        self._max_pending_trials = self._actor_manager.num_pending_actors + lacking
+        super()._maybe_add_actors()
+
+    # -- newcomers
+
+    def _maybe_reuse_cached_actor(self, trial: Trial) -> bool:
+        if trial not in self._resetting_trials and self._awaits_its_slot(trial):
+            return False
+        return bool(super()._maybe_reuse_cached_actor(trial))
+
+    def _awaits_its_slot(self, trial: Trial) -> bool:
+        """Whether a slot that would be of use longer than for this trial is being started for it."""
+        slot = self._trial_to_actor.get(trial)
+        last = self._search_alg.is_finished() and not self._pauses
+        return slot is not None and self._actor_manager.is_actor_started(slot) and not last
+
+    def _pass_over_starting(self) -> None:
+        """Where the scheduler would have a trial run whose slot is being started: let others have the free slots."""
+        chosen = self._scheduler_alg.choose_trial_to_run(self._wrapped())
+        if chosen is None or not self._awaits_its_slot(chosen):
+            return
+        for trial in [trial for trial in self._pending_trials_list if trial in self._pending_trials]:
+            if not self._actor_cache.num_cached_objects:
+                return
+            if trial not in self._trial_to_actor and trial not in self._staged_trials:
+                self._staged_trials.add(trial)
+                self._actor_cache.increase_max(trial.placement_group_factory)
+                self._schedule_trial_actor(trial)
+
+    # -- deaths
+
+    def _process_trial_failure(self, trial: Trial, exception: Exception) -> None:
+        if isinstance(exception, RayActorError):
+            slot: str | None = exception.actor_id
+            if slot in self._dead_slots:
+                return
+            if slot is not None:
+                self._dead_slots.add(slot)
+                # Tune counts no death of which Ray knows by itself that the node was taken away.
+                if not exception.preempted and not trial.is_restoring and self._excused(slot):
+                    trial.run_metadata.num_failures -= 1  # Tune is about to add one
+            self._resetting_trials.discard(trial)
+        super()._process_trial_failure(trial, exception)
+
+
+@contextlib.contextmanager
+def tune_with(concurrency: Concurrency, *, pauses: bool, excused: Callable[[str], bool]) -> Iterator[None]:
+    """Within it, `Tuner.fit` runs a SlotController."""
+    before = tune.TuneController
+    tune.TuneController = partial(SlotController, concurrency=concurrency, pauses=pauses, excused=excused)
+    try:
+        yield
+    finally:
+        tune.TuneController = before

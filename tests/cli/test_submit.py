@@ -1,0 +1,202 @@
+"""What is refused before anything is sent, and what a dry run tells."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainyard.cli.request import new_sweep, resumed_training
+from trainyard.data.location import Location
+from trainyard.spec.load import load_job
+from trainyard.sweep.folder import SweepFolder
+
+from .conftest import Answer
+
+FILES = ["jobs/digits_cnn.yaml", "search_spaces/digits.yaml"]
+DATA = "data.path=/shared/digits"
+Cli = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+
+
+def test_a_dry_run_lists_what_would_be_shipped_and_run(cli: Cli, place: Path) -> None:
+    options = ["--name", "try", "--trials", "5", "--results", "s3://bucket/results", "--env", "NCCL_DEBUG=INFO"]
+
+    answer = cli("submit", "sweep", *FILES, DATA, *options, "--dry-run")
+
+    job, space = (Path(file).stat().st_size for file in FILES)
+    assert answer.out.splitlines() == [
+        f"2 files of {place}, {(job + space) / 1024:.1f} KiB:",
+        f"  {_size(job):>10}  jobs/digits_cnn.yaml",
+        f"  {_size(space):>10}  search_spaces/digits.yaml",
+        "Entry point:",
+        "  python -m trainyard sweep jobs/digits_cnn.yaml search_spaces/digits.yaml data.path=/shared/digits --name try"
+        " --trials 5 --results s3://bucket/results",
+        "Its environment:",
+        "  NCCL_DEBUG=INFO",
+    ]
+    assert answer.code == 0
+
+
+def _size(size: int) -> str:
+    return f"{size} B" if size < 1024 else f"{size / 1024:.1f} KiB"
+
+
+def test_the_commit_of_the_job_travels_along(cli: Cli, place: Path) -> None:
+    for command in (["init"], ["add", "jobs"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", "jobs"]):
+        subprocess.run(["git", "-C", str(place), *command], check=True, capture_output=True)
+
+    answer = cli("submit", "train", FILES[0], DATA, "--dry-run")
+
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert f'  TRAINYARD_GIT={{"commit": "{commit}", "dirty": false, "remote": ""}}' in answer.out.splitlines()
+
+
+def test_a_resumed_run_needs_no_files(cli: Cli, place: Path) -> None:
+    answer = cli("submit", "sweep", "--resume", "old", "--results", "/shared/results", "--dry-run")
+
+    assert answer.out.splitlines() == [
+        "No files.",
+        "Entry point:",
+        "  python -m trainyard sweep --resume old --results /shared/results",
+    ]
+
+
+def test_a_resumed_run_ships_the_code_of_the_job_that_is_named(cli: Cli, place: Path) -> None:
+    answer = cli("submit", "sweep", *FILES, DATA, "--resume", "old", "--dry-run")
+
+    assert "jobs/digits_cnn.yaml" in answer.out.splitlines()[1]
+    assert answer.out.splitlines()[4].endswith("search_spaces/digits.yaml data.path=/shared/digits --resume old")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["train", FILES[0]],
+            "jobs/digits_cnn.yaml:4: data.path must be where the nodes see it, got data/digits: data sets are not "
+            "shipped. Put it on shared storage, and write data.path=/shared/data/NAME or s3://BUCKET/NAME.\n"
+            "1 problem. Nothing was started.",
+        ),
+        (
+            ["train", FILES[0], "data.path=digits"],
+            "command line: data.path must be where the nodes see it, got digits: data sets are not shipped. Put it on "
+            "shared storage, and write data.path=/shared/data/NAME or s3://BUCKET/NAME.\n"
+            "1 problem. Nothing was started.",
+        ),
+        (
+            ["train", FILES[0], DATA, "--results", "results"],
+            "--results must be a place that all nodes see and that outlives the job, such as /shared/results or "
+            "s3://bucket/results, got results: the folder in which a submitted job runs is deleted after it.",
+        ),
+        (
+            ["sweep", *FILES, DATA, "--results", "s3://key:hunter2@bucket/results"],
+            "s3://***@bucket/results: has a password or a token, and Ray shows the command and the environment of a "
+            "job to whoever sees its dashboard. Leave it out, and set it on the nodes.",
+        ),
+        (
+            ["sweep", *FILES, DATA, "--env", "MLFLOW_TRACKING_URI=postgresql://me:hunter2@db/mlflow"],
+            "postgresql://***@db/mlflow: has a password or a token, and Ray shows the command and the environment of a "
+            "job to whoever sees its dashboard. Leave it out, and set it on the nodes.",
+        ),
+        (
+            ["train", FILES[0], DATA, "--name", "../up"],
+            "--name must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, got '../up'.",
+        ),
+        (
+            ["train", "--resume", "../up"],
+            "--resume must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, got '../up'.",
+        ),
+        (["train", FILES[0], DATA, "--trials", "3"], "--trials is for a sweep, and this is a training. Leave it out."),
+        (
+            ["train", FILES[0], DATA, "--name", "a", "--resume", "b"],
+            "--resume b goes on under its own name. Leave --name out.",
+        ),
+        (["train"], "trainyard submit train takes a job, got none. Write: trainyard submit train JOB"),
+        (
+            ["sweep", FILES[0]],
+            "trainyard submit sweep takes a job and a space, got only jobs/digits_cnn.yaml. Write: trainyard submit "
+            "sweep JOB SPACE [path=value...]",
+        ),
+        (
+            ["train", "--resume", "old", "--include", "words"],
+            "--include goes with a job, whose code it belongs to. Name the job's file as well.",
+        ),
+        (
+            ["train", FILES[0], DATA],
+            "--address is missing: the dashboard of a cluster, such as http://head:8265. Or set "
+            "RAY_API_SERVER_ADDRESS.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_sent(
+    cli: Cli, place: Path, arguments: list[str], message: str
+) -> None:
+    answer = cli("submit", *arguments)
+
+    assert (answer.code, answer.err.strip()) == (2, message)
+    assert "hunter2" not in answer.out + answer.err
+
+
+def test_a_wrong_job_is_refused_here(cli: Cli, place: Path) -> None:
+    answer = cli("submit", "train", FILES[0], DATA, "training.epochs=0")
+
+    assert answer.code == 2
+    assert answer.err.startswith("command line: training.epochs must be >= 1, got 0.")
+
+
+def test_weights_that_the_nodes_have_need_not_be_here(cli: Cli, place: Path) -> None:
+    job = Path("jobs/weights.yaml")
+    model = "{name: torchvision, architecture: resnet18, weights: /shared/w.pth}"
+    lines = Path(FILES[0]).read_text().splitlines()
+    job.write_text("\n".join(f"model: {model}" if line.startswith("model:") else line for line in lines))
+
+    there = cli("submit", "train", str(job), DATA, "--dry-run")
+    lost = cli("submit", "train", str(job), DATA, "model.weights=lost.pth", "--dry-run")
+
+    assert "Not shipped, the nodes must have it: /shared/w.pth" in there.out.splitlines()
+    assert lost.err.startswith("command line: model.weights: there is no file lost.pth in ")
+
+
+@pytest.mark.parametrize("verb", [["train", FILES[0]], ["sweep", *FILES]], ids=["train", "sweep"])
+def test_a_submitted_run_without_lasting_results_is_refused_where_it_runs(
+    cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch, verb: list[str]
+) -> None:
+    monkeypatch.setenv("TRAINYARD_SUBMISSION", "id-1")
+
+    answer = cli(*verb)
+
+    assert answer.code == 2
+    assert answer.err.startswith("--results is missing: results would be in the folder that Ray deletes after a ")
+    assert not Path("results").exists()
+
+
+def test_code_that_is_gone_is_asked_for_before_a_run_goes_on(cli: Cli, place: Path) -> None:
+    """What was shipped is deleted some time after a job."""
+    model = ["model={name: nets:build}", "training.epochs=1"]
+    before = load_job(place / FILES[0], model)
+    SweepFolder.create(Location.of("results"), "once", before, None)
+    elsewhere = place / "now"
+    (place / "jobs").rename(elsewhere)
+
+    gone = cli("train", "--resume", "once")
+    named = resumed_training(["now/digits_cnn.yaml", *model], "once", Location.of("results"))
+
+    assert gone.code == 2
+    assert gone.err == (
+        f"once: the code of nets:build was in {place}/jobs, which is gone. Name the files beside which it is now: JOB "
+        "--resume once.\n"
+    )
+    assert named.job.directory == elsewhere
+
+
+def test_a_submitted_run_is_resumed_by_submitting_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = new_sweep(FILES, None, "lr", Location.of("/shared/results"))
+    assert request.resume_command == "trainyard sweep --resume lr --results /shared/results"
+
+    monkeypatch.setenv("TRAINYARD_SUBMISSION", "id-1")
+    assert request.resume_command == "trainyard submit sweep --resume lr --results /shared/results"

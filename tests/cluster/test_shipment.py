@@ -1,0 +1,199 @@
+"""What goes along with a submitted job, and what stays at home."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from trainyard.cluster import shipment as shipping
+from trainyard.cluster.shipment import Shipment, Shipped, readable, shipment_of
+from trainyard.errors import UsageError
+from trainyard.spec.load import load
+
+JOB = """
+name: own
+task: classification
+data: {path: /shared/digits}
+model: {name: MODEL}
+loss: {cross_entropy: {}}
+optimizer: {name: adam, lr: 1e-3}
+training: {epochs: 1, batch_size: 2}
+objective: {metric: val/accuracy, mode: max}
+"""
+PRETRAINED = JOB.replace("{name: MODEL}", "{name: torchvision, architecture: resnet18, weights: WEIGHTS}")
+SPACE = "parameters: {model.weights: {type: categorical, choices: [null, weights/a.pth, /shared/b.pth]}}"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(*names: str, text: str = "x") -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+
+
+def shipped(job: str, *include: str, space: str | None = None) -> Shipment:
+    write("jobs/job.yaml", text=job.lstrip())
+    specs = [Path("jobs/job.yaml")]
+    if space is not None:
+        write("spaces/space.yaml", text=space)
+        specs.append(Path("spaces/space.yaml"))
+    return shipment_of(Path.cwd(), specs, *load(*specs), [Path(item) for item in include])
+
+
+def names(shipment: Shipment) -> list[str]:
+    return [file.path for file in shipment.files]
+
+
+def test_a_job_with_a_model_of_ours_is_its_file_alone(place: Path) -> None:
+    write("jobs/other.yaml", "jobs/nets.py", "data/digits/train.parquet", ".git/HEAD", "results/s/journal.jsonl")
+
+    assert names(shipped(JOB.replace("MODEL", "cnn"))) == ["jobs/job.yaml"]
+
+
+def test_a_space_goes_along_with_the_weights_that_it_names(place: Path) -> None:
+    write("weights/a.pth", "weights/c.pth", "weights/unused.pth")
+
+    shipment = shipped(PRETRAINED.replace("WEIGHTS", "weights/c.pth"), space=SPACE)
+
+    assert names(shipment) == ["jobs/job.yaml", "spaces/space.yaml", "weights/a.pth", "weights/c.pth"]
+    assert shipment.expected == ("/shared/b.pth",)
+
+
+def test_a_model_of_the_users_own_comes_with_the_python_files_of_the_jobs_folder(place: Path) -> None:
+    write("jobs/nets/__init__.py", "jobs/nets/blocks.py", "jobs/nets/sizes.json", "jobs/helpers.py", "jobs/notes.txt")
+    write("elsewhere.py", "jobs/nets/__pycache__/blocks.pyc", "jobs/.venv/lib/torch.py")
+
+    assert names(shipped(JOB.replace("MODEL", "nets.blocks:build"))) == [
+        "jobs/helpers.py",
+        "jobs/job.yaml",
+        "jobs/nets/__init__.py",
+        "jobs/nets/blocks.py",
+        "jobs/nets/sizes.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    "mark", ["pyvenv.cfg", "conda-meta/history", "CACHEDIR.TAG", "journal.jsonl", "mlflow.db"], ids=str
+)
+def test_environments_caches_and_results_stay_at_home(place: Path, mark: str) -> None:
+    write("jobs/net.py", f"jobs/folder/{mark}", "jobs/folder/code.py", "jobs/folder/below/code.py")
+
+    assert names(shipped(JOB.replace("MODEL", "net:build"))) == ["jobs/job.yaml", "jobs/net.py"]
+
+
+def test_data_sets_stay_at_home_also_when_they_are_asked_for(place: Path) -> None:
+    write("data/digits/manifest.json", "data/digits/train-0.parquet", "data/digits/LICENSE")
+
+    with pytest.raises(UsageError, match=r"^--include data/digits: nothing to ship is there\. Data sets, "):
+        shipped(JOB.replace("MODEL", "cnn"), "data/digits")
+
+
+def test_a_module_that_is_not_beside_the_job_is_expected_on_the_nodes(place: Path) -> None:
+    write("jobs/unrelated.py")
+
+    shipment = shipped(JOB.replace("MODEL", "library.nets:build"))
+
+    assert names(shipment) == ["jobs/job.yaml"]
+    assert shipment.expected == ("the Python module library, which is not in jobs",)
+
+
+def test_what_is_included_is_taken_whole(place: Path) -> None:
+    write("words/a.txt", "words/deep/b.bin", "one.csv", "two.csv")
+
+    found = names(shipped(JOB.replace("MODEL", "cnn"), "words", "one.csv"))
+
+    assert found == ["jobs/job.yaml", "one.csv", "words/a.txt", "words/deep/b.bin"]
+
+
+def test_what_is_to_be_included_must_be_there(place: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--include lost: there is no such file or folder\."):
+        shipped(JOB.replace("MODEL", "cnn"), "lost")
+
+
+@pytest.mark.parametrize("path", ["../outside.txt", "/etc/hostname"])
+def test_nothing_outside_the_folder_is_shipped(place: Path, path: str) -> None:
+    write(str(place.parent / "outside.txt"))
+
+    with pytest.raises(UsageError, match=rf"{Path(path).name}: can't be shipped, as it is not below {place}\."):
+        shipped(JOB.replace("MODEL", "cnn"), path)
+
+
+def test_links_are_followed_and_circles_are_not(place: Path) -> None:
+    write("library/nets.py")
+    Path("jobs").mkdir()
+    os.symlink("../library/nets.py", "jobs/nets.py")
+    os.symlink("..", "jobs/up")
+    os.symlink("nowhere", "jobs/lost.py")
+
+    found = names(shipped(JOB.replace("MODEL", "nets:build")))
+
+    assert found == ["jobs/job.yaml", "jobs/nets.py", "jobs/up/library/nets.py"]
+
+
+def test_the_same_files_make_the_same_archive(place: Path) -> None:
+    """Ray knows an archive by its bytes, and takes none twice."""
+    write("words/a.txt")
+    job = JOB.replace("MODEL", "cnn")
+    shipped(job, "words").pack(Path("one.zip"))
+    os.utime("words/a.txt", (0, 1_000_000_000))
+    shipped(job, "words").pack(Path("two.zip"))
+    write("words/a.txt", text="other")
+    shipped(job, "words").pack(Path("three.zip"))
+
+    assert Path("one.zip").read_bytes() == Path("two.zip").read_bytes() != Path("three.zip").read_bytes()
+    with zipfile.ZipFile("three.zip") as archive:
+        assert archive.namelist() == ["jobs/job.yaml", "words/a.txt"]
+        assert archive.read("words/a.txt") == b"other"
+
+
+def test_a_file_that_vanishes_before_it_is_packed_is_told(place: Path) -> None:
+    shipment = shipped(JOB.replace("MODEL", "cnn"))
+    Path("jobs/job.yaml").unlink()
+
+    with pytest.raises(UsageError, match=r"jobs/job\.yaml: can't be shipped \(No such file or directory\)\.$"):
+        shipment.pack(Path("archive.zip"))
+
+
+def test_too_large_a_shipment_is_refused_with_its_largest_files() -> None:
+    files = tuple(Shipped(f"{size}.bin", size * 2**20) for size in (1, 60, 2, 50, 3, 4))
+
+    with pytest.raises(UsageError) as refused:
+        Shipment(root=Path("/home"), files=files).check()
+
+    assert str(refused.value).splitlines() == [
+        "/home: 120.0 MiB would be shipped, more than 100.0 MiB. The largest files:",
+        "   60.0 MiB  60.bin",
+        "   50.0 MiB  50.bin",
+        "    4.0 MiB  4.bin",
+        "    3.0 MiB  3.bin",
+        "    2.0 MiB  2.bin",
+        "Put them where the nodes see them, and name them by an absolute path there.",
+    ]
+    Shipment(root=Path("/home"), files=(Shipped("fits.bin", 100 * 2**20),)).check()
+
+
+def test_a_folder_of_too_many_files_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "MOST_FILES", 3)
+    write("jobs/net.py", "jobs/a.py", "jobs/b.py", *(f"jobs/image-{number}.png" for number in range(9)))
+    shipped(JOB.replace("MODEL", "net:build"))
+    write("jobs/c.py")
+
+    with pytest.raises(UsageError, match=r"jobs: has more than 3 files to be shipped\."):
+        shipped(JOB.replace("MODEL", "net:build"))
+
+
+def test_sizes_are_told_in_their_own_unit() -> None:
+    assert [readable(size) for size in (0, 1023, 1024, 2**20 - 1024, 2**20, 150 * 2**20)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "1023.0 KiB",
+        "1.0 MiB",
+        "150.0 MiB",
+    ]

@@ -1,0 +1,79 @@
+"""A sweep that follows its cluster, from made-up looks at it: no Ray here."""
+
+from collections.abc import Callable
+
+import pytest
+
+from trainyard.cluster.nodes import ClusterState, NodeState
+from trainyard.spec.job import Job
+from trainyard.spec.space import Space
+from trainyard.sweep.controller import Concurrency
+from trainyard.sweep.following import ClusterWatch, Following
+from trainyard.sweep.plan import Plan, make_plan, replanned
+
+SPACE = Space.from_dict(
+    {"parameters": {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1}}, "search": {"trials": 5}}
+)
+
+
+def cluster(*names: str, leaving: str = "") -> ClusterState:
+    return ClusterState(nodes=tuple(NodeState(id=n, resources={"CPU": 2.0}, leaving=n == leaving) for n in names))
+
+
+class Sweep:
+    """One that starts on two nodes with two CPUs each, and looks at the cluster when it is told to."""
+
+    def __init__(self, job: Job) -> None:
+        self.seen = ClusterState()
+        self.plans: list[Plan] = []
+        self.leaving: list[frozenset[str]] = []
+        self._watch = ClusterWatch(lambda: self.seen)
+        plan = make_plan(job, SPACE, cluster("a", "b").places())
+        self.concurrency = Concurrency(plan.slots)
+        self._following = Following(
+            plan=plan,
+            refit=lambda plan, nodes: replanned(plan, job, SPACE, nodes),
+            concurrency=self.concurrency,
+            on_plan=self.plans.append,
+            on_leaving=self.leaving.append,
+        )
+
+    def sees(self, state: ClusterState) -> int:
+        """The number of slots after that."""
+        self.seen = state
+        self._watch.look()
+        self._following.see(self._watch.news())
+        return self.concurrency.slots
+
+
+@pytest.fixture
+def sweep(digits_job: Job) -> Sweep:
+    return Sweep(digits_job)
+
+
+def test_slots_follow_the_places_up_to_the_trials(sweep: Sweep) -> None:
+    assert sweep.sees(cluster("a", "b")) == 4
+    assert sweep.sees(cluster("a")) == 2
+    assert sweep.sees(cluster("a", "b", "c")) == 5
+    assert [plan.slots for plan in sweep.plans] == [2, 5]
+    assert sweep.plans[-1].cluster_cpus == 6
+
+
+def test_a_cluster_without_nodes_leaves_one_slot_that_waits(sweep: Sweep) -> None:
+    assert sweep.sees(cluster()) == 1
+
+
+def test_nodes_that_leave_are_told_once_and_hold_no_slots(sweep: Sweep) -> None:
+    assert sweep.sees(cluster("a", "b", leaving="b")) == 2
+    sweep.sees(cluster("a", "b", leaving="b"))
+    sweep.sees(cluster("a"))
+    assert sweep.leaving == [{"b"}, frozenset()]
+
+
+def test_a_look_that_fails_changes_nothing(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> ClusterState:
+        raise ConnectionError("the head is busy")
+
+    broken: Callable[[], ClusterState] = fail
+    monkeypatch.setattr(sweep._watch, "_look", broken)
+    assert sweep.sees(cluster("a")) == 4
