@@ -4,10 +4,11 @@
 #   docker push REGISTRY/trainyard:0.1.0
 FROM python:3.11-slim-bookworm
 
-# Ray's cluster launcher copies files into containers by rsync and mends their owner by sudo; KubeRay asks after a node's
-# health by wget; a sweep notes the commit of the code that it runs by git.
+# Ray's cluster launcher copies files into containers by rsync and mends their owner by sudo; its autoscaler, in the head's
+# container, reaches each worker by ssh; cluster.yaml ends processes by procps' pkill. KubeRay asks after a node's health by
+# wget; a sweep notes the commit of the code that it runs by git.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends curl git procps rsync sudo wget \
+ && apt-get install --yes --no-install-recommends curl git openssh-client procps rsync sudo wget \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home --uid 1000 ray \
  && echo 'ray ALL=(ALL) NOPASSWD: /usr/bin/chown' > /etc/sudoers.d/ray

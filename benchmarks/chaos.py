@@ -5,6 +5,8 @@
 solo      each trial in its slot's own process, three slots on three raylets
 crew      each trial on a crew of two workers, two crews on three raylets with room for a third
 elastic   each trial on a crew of one or two workers, on three raylets of one CPU; if asked for
+shrinking each trial on a crew of two workers, two crews on four raylets of one CPU, of which two are killed (a node, a
+          notice) and not replaced: the trials of both crews go on in one; if asked for
 
 The sweep is the real command on a cluster of `ray.cluster_utils`. A plan that the seed draws (faults/plan.py) says what
 is killed after how many epochs; raylets are replaced after some seconds, and a killed driver is resumed. Trials train
@@ -44,13 +46,18 @@ PAUSE = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """cpus: of each raylet. slots: trials at a time. kinds: what there is to kill."""
+    """cpus: of each raylet. slots: trials at a time. kinds: what there is to kill.
+
+    spare: so many raylets may be killed, and none is replaced; None: any number, and each is replaced.
+    """
 
     what: str
     workers: int | tuple[int, int]
     cpus: int
     slots: int
     kinds: tuple[str, ...]
+    nodes: int = NODES
+    spare: int | None = None
 
 
 VARIANTS = {
@@ -60,6 +67,9 @@ VARIANTS = {
     ),
     "elastic": Variant(
         what="2 crews of 1 to 2", workers=(1, 2), cpus=1, slots=2, kinds=("worker", "slot", "node", "notice", "driver")
+    ),
+    "shrinking": Variant(
+        what="2 crews of 2, then 1", workers=2, cpus=1, slots=2, kinds=("node", "notice"), nodes=4, spare=2
     ),
 }
 
@@ -91,16 +101,18 @@ def run(name: str, options: argparse.Namespace, place: Place, data: Path) -> dic
     variant = VARIANTS[name]
     specs(variant, place, data, options.trials)
     kinds = [kind for kind in variant.kinds if kind in options.kinds]
+    kills = options.kills if variant.spare is None else min(options.kills, variant.spare)
     plan = make_plan(
         seed=options.seed,
-        kills=options.kills if kinds else 0,
+        kills=kills if kinds else 0,
         kinds=kinds,
         epochs=options.trials * EPOCHS,
         epoch_seconds=STEPS * PAUSE,
+        replaced=variant.spare is None,
     )
     problems: list[str] = []
     with _ray_folder() as ray, _shared_memory() as shared:
-        with Raylets(Path(ray), Path(shared), nodes=NODES, cpus=variant.cpus) as raylets:
+        with Raylets(Path(ray), Path(shared), nodes=variant.nodes, cpus=variant.cpus) as raylets:
             havoc = Havoc(place=place, raylets=raylets, plan=plan)
             havoc.run()
             ended = time.monotonic()

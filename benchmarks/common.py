@@ -58,10 +58,23 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for as long as it is needed, with the disk cache of decoded data in it: it is empty at first."""
-    with tempfile.TemporaryDirectory(prefix="trainyard-benchmark-") as name:
+    """A folder for as long as it is needed, with the disk cache of decoded data in it: it is empty at first.
+
+    Meanwhile SIGTERM ends a benchmark as Ctrl-C does: its sides end, and the folder goes.
+    """
+    with _sigterm_raises(), tempfile.TemporaryDirectory(prefix="trainyard-benchmark-") as name:
         os.environ["TRAINYARD_CACHE"] = str(Path(name) / "cache")
         yield Path(name)
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """By itself it ends the process at once, and what that has started goes on."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def import_photographs(data: Path, images: int, *, height: int = 360, width: int = 480) -> Path:

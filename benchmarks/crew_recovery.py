@@ -163,7 +163,6 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--breakdown", action="store_true")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the training ends with this, however this ends
     head = header()
     with temporary_folder() as folder:
         data = import_digits(folder)

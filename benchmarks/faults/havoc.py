@@ -183,7 +183,8 @@ class Havoc:
             self.raylets.notify(raylet, NOTICE_SECONDS)
             self._leaving[raylet] = time.monotonic() + NOTICE_SECONDS
             self._note(kill, hit, until=time.time() + NOTICE_SECONDS)
-        self._vacant.append(time.monotonic() + kill.vacancy)
+        if kill.vacancy is not None:
+            self._vacant.append(time.monotonic() + kill.vacancy)
         return True
 
     def _kill_driver(self, kill: Kill) -> bool:

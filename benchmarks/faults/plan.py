@@ -28,7 +28,7 @@ class Kill:
     """One kill. at: as soon as so many epochs have been reported in all.
 
     delay: seconds more, so that it comes anywhere within an epoch. pick: which of the candidates, from 0 to below 1.
-    vacancy: seconds until a node that was killed is replaced.
+    vacancy: seconds until a node that was killed is replaced; None: it is not.
     """
 
     number: int
@@ -36,11 +36,16 @@ class Kill:
     at: int
     delay: float
     pick: float
-    vacancy: float
+    vacancy: float | None
 
 
-def make_plan(*, seed: int, kills: int, kinds: Sequence[str], epochs: int, epoch_seconds: float) -> tuple[Kill, ...]:
-    """So many kills over a sweep of so many epochs, each kind as often as the others, in an order drawn by the seed."""
+def make_plan(
+    *, seed: int, kills: int, kinds: Sequence[str], epochs: int, epoch_seconds: float, replaced: bool = True
+) -> tuple[Kill, ...]:
+    """So many kills over a sweep of so many epochs, each kind as often as the others, in an order drawn by the seed.
+
+    replaced: whether another node comes for each that was killed.
+    """
     draw = random.Random(seed)
     rounds = [draw.sample(list(kinds), len(kinds)) for _ in range(-(-kills // len(kinds)))]
     order = [kind for kinds_of_round in rounds for kind in kinds_of_round][:kills]
@@ -52,7 +57,7 @@ def make_plan(*, seed: int, kills: int, kinds: Sequence[str], epochs: int, epoch
             at=max(1, round(epochs * (FIRST + width * (number + draw.random())))),
             delay=draw.uniform(0.0, epoch_seconds),
             pick=draw.random(),
-            vacancy=draw.uniform(0.0, 8.0),
+            vacancy=draw.uniform(0.0, 8.0) if replaced else None,
         )
         for number, kind in enumerate(order)
     )

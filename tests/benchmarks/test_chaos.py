@@ -144,6 +144,15 @@ def test_a_plan_follows_from_its_seed() -> None:
     assert plan(1) != plan(2)
 
 
+def test_a_plan_says_whether_nodes_are_replaced() -> None:
+    def vacancies(*, replaced: bool) -> list[float | None]:
+        plan = make_plan(seed=1, kills=3, kinds=["node"], epochs=400, epoch_seconds=0.4, replaced=replaced)
+        return [kill.vacancy for kill in plan]
+
+    assert vacancies(replaced=False) == [None] * 3
+    assert None not in vacancies(replaced=True)
+
+
 def test_a_plan_spreads_its_kills_over_the_sweep_and_over_the_kinds() -> None:
     plan = make_plan(seed=3, kills=12, kinds=["worker", "slot", "node"], epochs=400, epoch_seconds=0.4)
     assert [kill.at for kill in plan] == sorted(kill.at for kill in plan)

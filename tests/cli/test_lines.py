@@ -68,7 +68,11 @@ def test_a_cluster_that_changes_is_told_in_few_words(plan: Plan) -> None:
         lines.plan(plan)
         lines.plan(replace(plan, slots=5, cluster_cpus=5.0, cluster_gpus=0.0))
 
-    assert stream.getvalue().splitlines()[1] == "sweep sweep: now 5 at a time, as the cluster has 5 CPUs"
+        lines.plan(replace(plan, slots=1, cluster_cpus=0, room=False))
+    assert stream.getvalue().splitlines()[1:] == [
+        "sweep sweep: now 5 at a time, as the cluster has 5 CPUs",
+        "sweep sweep: waits for nodes with room for a trial, as the cluster has 0 CPUs",
+    ]
 
 
 def test_json_lines_are_the_plan_and_the_events(events: list[Event], plan: Plan) -> None:

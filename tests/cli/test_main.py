@@ -11,7 +11,22 @@ from trainyard.cli.main import main, run
 
 from .conftest import Answer
 
-VERBS = ["check", "schema", "plan", "sweep", "train", "compare", "ui", "data import"]
+VERBS = [
+    "check",
+    "schema",
+    "plan",
+    "sweep",
+    "train",
+    "submit",
+    "jobs",
+    "status",
+    "logs",
+    "stop",
+    "compare",
+    "ui",
+    "models",
+    "data import",
+]
 
 
 def test_version(cli: Callable[..., Answer]) -> None:

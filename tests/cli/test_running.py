@@ -213,6 +213,16 @@ def test_a_sweep_that_still_runs_is_not_resumed(request_: Request) -> None:
             pass
 
 
+def test_nor_is_one_of_which_nothing_is_recorded_yet(request_: Request) -> None:
+    with opened(request_) as parts:
+        refused = pytest.raises(UsageError, match=r"results/new: process \d+ on .* is writing this sweep")
+        with refused, opened(resumed_sweep(None, None, "new", Location.of(RESULTS))):
+            pass
+        assert parts.folder.space() is not None
+
+    assert not RESULTS.exists()
+
+
 def test_a_training_is_shown_recorded_and_resumed(place: Path, cli: Callable[..., Answer]) -> None:
     answer = cli("train", FILES[0], "training.epochs=2", "--name", "once")
 

@@ -95,13 +95,38 @@ def test_a_resumed_run_ships_the_code_of_the_job_that_is_named(cli: Cli, place: 
         ),
         (
             ["sweep", *FILES, DATA, "--results", "s3://key:hunter2@bucket/results"],
-            "s3://***@bucket/results: has a password or a token, and Ray shows the command and the environment of a "
-            "job to whoever sees its dashboard. Leave it out, and set it on the nodes.",
+            "--results s3://***@bucket/results: leave the secret out, as everybody who lists processes or jobs sees "
+            "it. Machines have theirs in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), in a file, or by "
+            "their role.",
         ),
         (
             ["sweep", *FILES, DATA, "--env", "MLFLOW_TRACKING_URI=postgresql://me:hunter2@db/mlflow"],
-            "postgresql://***@db/mlflow: has a password or a token, and Ray shows the command and the environment of a "
-            "job to whoever sees its dashboard. Leave it out, and set it on the nodes.",
+            "--env MLFLOW_TRACKING_URI=postgresql://***@db/mlflow: has a password or a token, and Ray shows the "
+            "command and the environment of a job to whoever sees its dashboard. Leave it out, and set it on the "
+            "nodes.",
+        ),
+        (
+            ["sweep", *FILES, DATA, "--env", "WHO=ghp_hunter2hunter2hunter2"],
+            "--env WHO=***: has a password or a token, and Ray shows the command and the environment of a job to "
+            "whoever sees its dashboard. Leave it out, and set it on the nodes.",
+        ),
+        (
+            ["train", "--resume", "old", "labels.who=hf_hunter2hunter2hunter2"],
+            "labels.who=***: has a password or a token, and Ray shows the command and the environment of a job to "
+            "whoever sees its dashboard. Leave it out, and set it on the nodes.",
+        ),
+        (
+            ["train", FILES[0], DATA, "--env", "TRAINYARD_SUBMISSION="],
+            "--env TRAINYARD_SUBMISSION: is set by trainyard submit itself. Leave it out.",
+        ),
+        (
+            ["train", FILES[0], DATA, "--env", "TRAINYARD_GIT={}"],
+            "--env TRAINYARD_GIT: is set by trainyard submit itself. Leave it out.",
+        ),
+        (
+            ["train", *FILES, DATA],
+            "trainyard submit train takes one job, got jobs/digits_cnn.yaml, search_spaces/digits.yaml. Write: "
+            "trainyard submit train JOB [path=value...]",
         ),
         (
             ["train", FILES[0], DATA, "--name", "../up"],
@@ -140,6 +165,34 @@ def test_what_is_wrong_is_said_before_anything_is_sent(
 
     assert (answer.code, answer.err.strip()) == (2, message)
     assert "hunter2" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("name", ["a=b.yaml", "-x.yaml"])
+def test_a_file_stays_one_in_the_entry_point(cli: Cli, place: Path, name: str) -> None:
+    Path(FILES[0]).rename(name)
+
+    answer = cli("submit", "train", f"./{name}", DATA, "--name", "try", "--dry-run")
+
+    assert f"  python -m trainyard train ./{name} data.path=/shared/digits --name try" in answer.out.splitlines()
+    assert f"{name}" in answer.out.splitlines()[1].split()
+
+
+def test_a_key_in_the_code_stays_here_and_is_told(cli: Cli, place: Path) -> None:
+    for name in ("__init__.py", "server.pem"):
+        Path("jobs/nets").mkdir(exist_ok=True)
+        Path("jobs/nets", name).write_text("x")
+    command = ("submit", "train", FILES[0], DATA, "model={name: nets:build}", "--dry-run")
+    told = (
+        "Not shipped, it looks like a key or a password: jobs/nets/server.pem. If it is none, add --include "
+        "jobs/nets/server.pem"
+    )
+
+    without, included = cli(*command).out.splitlines(), cli(*command, "--include", "jobs/nets/server.pem").out
+
+    assert told in without
+    assert without[0].startswith("2 files of ")
+    assert told not in included
+    assert "1 B  jobs/nets/server.pem" in included
 
 
 def test_a_wrong_job_is_refused_here(cli: Cli, place: Path) -> None:

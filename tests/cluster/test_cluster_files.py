@@ -1,7 +1,9 @@
 """The files that clusters are made of, held against the schemas of those that read them."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 import yaml
 
 from trainyard.cluster.groups import groups_of
+
+from .launched import packages_of
 
 ROOT = Path(__file__).parent.parent.parent
 AWS = ROOT / "cluster.yaml"
@@ -134,8 +138,40 @@ def test_machines_at_hand_get_what_their_environment_is_made_of() -> None:
     assert set(mounts.values()) == needed, "the launcher hashes and copies all of it"
 
 
+SYSTEMCTL = """
+case "$*" in
+    *is-active*) test "$(cat unit 2> /dev/null)" = active ;;
+    *stop*) rm unit ;;
+esac
+"""
+SYSTEMD_RUN = """
+test ! -e unit || { echo "Unit mlflow.service was already loaded." >&2; exit 1; }
+echo active > unit
+echo "$@" > started
+"""
+
+
+@pytest.mark.parametrize("unit", ["", "active", "activating"])
+def test_a_head_at_hand_has_an_mlflow_after_ray_up(unit: str, tmp_path: Path) -> None:
+    """Also where one fails again and again, since its database was away or its port taken."""
+    for name, script in {"systemctl": SYSTEMCTL, "systemd-run": SYSTEMD_RUN, "sudo": '"$@"'}.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    if unit:
+        (tmp_path / "unit").write_text(unit)
+    (start,) = [command for command in read(MACHINES)["head_start_ray_commands"] if "mlflow server" in command]
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["bash", "-c", f"({start})"], cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, timeout=30)
+    assert (tmp_path / "unit").read_text().strip() == "active"
+    started = tmp_path / "started"
+    assert started.exists() == (unit != "active"), "one that runs goes on"
+    if started.exists():
+        assert "--collect" in started.read_text(), "else one that has failed for good stays loaded"
+
+
 def test_the_image_holds_what_the_files_say_of_it() -> None:
     image = (ROOT / "Dockerfile").read_text()
+    assert packages_of(ROOT / "Dockerfile") >= {"git", "openssh-client", "procps", "rsync", "sudo", "wget"}
     assert "HOME=/home/ray" in image, "the launcher would mount into /root"
     assert "--uid 1000" in image, "kubernetes.yaml runs as that user"
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)

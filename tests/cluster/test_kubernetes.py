@@ -115,6 +115,18 @@ def test_passwords_come_from_secrets() -> None:
                     assert "secretKeyRef" in variable["valueFrom"], name
 
 
+def test_the_head_alone_may_ask_anything_of_kubernetes() -> None:
+    """KubeRay gives the account of the head the right to end pods."""
+    accounts = {each["metadata"]["name"]: each for each in manifests() if each["kind"] == "ServiceAccount"}
+    named = {name: pod["spec"].get("serviceAccountName", "default") for name, pod in pods()}
+    asking = {name for name, pod in pods() if "automountServiceAccountToken" not in pod["spec"]}
+    asking -= {name for name in asking if accounts[named[name]].get("automountServiceAccountToken") is False}
+    assert asking == {"head"}
+    assert [name for name, account in named.items() if account == named["head"]] == ["head"]
+    (bucket,) = {account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] for account in accounts.values()}
+    assert bucket, "what reads and writes the bucket has the same rights to it"
+
+
 def test_the_object_store_has_memory() -> None:
     """A container has 64 MiB of shared memory, and what is more would go to its disk."""
     for name, pod in pods():

@@ -111,6 +111,55 @@ def test_what_is_included_is_taken_whole(place: Path) -> None:
     assert found == ["jobs/job.yaml", "one.csv", "words/a.txt", "words/deep/b.bin"]
 
 
+KEYS = [
+    "server.pem",
+    "tls.KEY",
+    "id_rsa",
+    "id_ed25519.old",
+    ".env",
+    ".env.local",
+    "prod.env",
+    ".netrc",
+    "credentials.json",
+    "aws-credentials",
+    "client_secret_1.json",
+    "service-account.json",
+    "secrets.yaml",
+    "auth_token",
+]
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_and_passwords_stay_at_home_unless_they_are_named(place: Path, name: str) -> None:
+    write("jobs/nets/__init__.py", f"jobs/nets/{name}")
+    job = JOB.replace("MODEL", "nets:build")
+
+    found = shipped(job)
+    assert (names(found), found.left_out) == (["jobs/job.yaml", "jobs/nets/__init__.py"], (f"jobs/nets/{name}",))
+    of_folder = shipped(job, "jobs/nets")
+    assert (names(of_folder), of_folder.left_out) == (names(found), found.left_out)
+    by_name = shipped(job, f"jobs/nets/{name}")
+    assert f"jobs/nets/{name}" in names(by_name)
+    assert by_name.left_out == ()
+
+
+def test_what_only_sounds_like_a_key_is_shipped(place: Path) -> None:
+    found = [f"jobs/nets/{name}" for name in ("credentials.py", "secrets.py", "keys.json", "tokenizer.json", "env.txt")]
+    write(*found)
+
+    shipment = shipped(JOB.replace("MODEL", "nets:build"))
+
+    assert set(names(shipment)) == {"jobs/job.yaml", *found}
+    assert shipment.left_out == ()
+
+
+def test_a_link_to_a_key_is_one(place: Path) -> None:
+    write("jobs/nets/__init__.py", "ssh/id_rsa")
+    os.symlink("../../ssh/id_rsa", "jobs/nets/host")
+
+    assert shipped(JOB.replace("MODEL", "nets:build")).left_out == ("jobs/nets/host",)
+
+
 def test_what_is_to_be_included_must_be_there(place: Path) -> None:
     with pytest.raises(UsageError, match=r"^--include lost: there is no such file or folder\."):
         shipped(JOB.replace("MODEL", "cnn"), "lost")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from trainyard.cluster.spot import Metadata, await_notice, main, read_notice
+from trainyard.cluster.spot import Metadata, Notice, await_notice, in_time, main, read_notice
+from trainyard.errors import RunError, UsageError
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -87,6 +88,42 @@ def test_a_machine_that_stays_has_no_notice(service: Service) -> None:
 def test_the_notice_is_heard_when_it_comes_and_whatever_failed_before(service: Service) -> None:
     service.failures, service.notice = 3, told()
     assert await_notice(Metadata(), poll_seconds=0.01).at == NOON
+
+
+def test_ray_is_told_again_until_it_has_heard() -> None:
+    """The one failure that counts is the last: two minutes are many tries."""
+    from ray.exceptions import GetTimeoutError, RpcError
+
+    failures = [
+        RpcError("unavailable"),
+        GetTimeoutError("slow"),
+        UsageError("not there"),
+        RunError("no"),
+        OSError("cut off"),
+    ]
+    notice = Notice(action="terminate", at=datetime.now(UTC) + timedelta(seconds=60))
+
+    def drain() -> list[str]:
+        if failures:
+            raise failures.pop()
+        return ["a-node"]
+
+    assert in_time(drain, notice, again_seconds=0.01) == ["a-node"]
+    assert not failures
+
+
+def test_a_ray_that_never_hears_is_told_of_when_the_machine_goes() -> None:
+    notice = Notice(action="terminate", at=datetime.now(UTC) + timedelta(seconds=0.3))
+    tries = []
+
+    def drain() -> list[str]:
+        tries.append(datetime.now(UTC))
+        raise RunError("Ray does not let node a-node go: it is busy")
+
+    with pytest.raises(RunError, match="a-node"):
+        in_time(drain, notice, again_seconds=0.02)
+    assert len(tries) > 2
+    assert tries[-1] < notice.at + timedelta(seconds=1)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from trainyard.cluster.submission import STOP_SETTING
 from trainyard.spec.job import Job
 from trainyard.tracking.events import TrialEpoch
 from trainyard.tracking.journal import Journal
@@ -141,7 +142,8 @@ def test_a_followed_sweep_brings_its_code_and_ends_with_its_exit_code(user: User
 
 def test_a_stopped_training_has_told_mlflow_and_goes_on_when_it_is_resumed(user: User) -> None:
     results = ("--results", str(user.results))
-    follower = user.start("submit", "train", "jobs/job.yaml", "training.epochs=600", "--name", "long", *results, "-f")
+    job = ("jobs/job.yaml", "training.epochs=600")
+    follower = user.start("submit", "train", *job, "--name", "long", *results, "--env", f"{STOP_SETTING}=90", "-f")
     wait_for_epochs(user, follower, 3)
 
     # One worker of a training takes a CPU where the cluster has one, too. It may die there.
@@ -157,12 +159,12 @@ def test_a_stopped_training_has_told_mlflow_and_goes_on_when_it_is_resumed(user:
     assert "Traceback" not in said
     assert json.loads(user.gives("status", "long", "--format", "json"))["state"] == "running"
 
-    assert user.gives("stop", "long").endswith("long: stopped.\n")
+    assert user.gives("stop", "long") == "Stopping long; it has 90 s to tell MLflow.\nlong: stopped.\n"
     assert set(user.statuses().values()) == {"KILLED"}
     assert "Interrupted. Resume with: trainyard submit train --resume long --results" in user.gives("logs", "long")
 
     before = user.epochs("long")
-    resumed = user.gives("submit", "train", "jobs/job.yaml", "training.epochs=600", "--resume", "long", *results, "-f")
+    resumed = user.gives("submit", "train", *job, "--resume", "long", *results, "-f")
     assert "Submitted long-2." in resumed
     assert user.epochs("long") == list(range(1, 601))
     assert len(before) < 600

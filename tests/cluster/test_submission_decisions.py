@@ -6,12 +6,14 @@ from typing import get_args
 import pytest
 
 from trainyard.cluster.submission import (
+    RAYS_STOP_SECONDS,
     STOP_SECONDS,
     State,
     Submission,
     SubmittedJob,
     check_id,
     choose_id,
+    stop_seconds,
     variables,
 )
 from trainyard.errors import UsageError
@@ -41,6 +43,10 @@ def test_a_driver_is_told_that_it_is_one_and_has_time_to_end() -> None:
             "NCCL_DEBUG": "INFO",
         }
     }
+
+
+def test_nothing_hides_that_a_driver_was_submitted() -> None:
+    assert submission(TRAINYARD_SUBMISSION="").runtime_env()["env_vars"]["TRAINYARD_SUBMISSION"] == "id-1"
 
 
 def test_what_the_user_says_of_stopping_counts() -> None:
@@ -113,6 +119,16 @@ def test_ids_of_other_means_are_known(id: str) -> None:
         "credentials",
         "MYAPIKEY",
         "PRIVATE_KEY",
+        "PGPASSWORD",
+        "MYSQL_PWD",
+        "SSHPASS",
+        "DB_PASS",
+        "GITHUB_PAT",
+        "HFTOKEN",
+        "AUTHORIZATION",
+        "SMTP_AUTH",
+        "db_passwords",
+        "CLIENTSECRET",
     ],
 )
 def test_variables_that_look_like_secrets_are_refused_without_their_value(name: str) -> None:
@@ -123,19 +139,45 @@ def test_variables_that_look_like_secrets_are_refused_without_their_value(name: 
 
 def test_other_variables_are_taken() -> None:
     given = ["TOKENIZERS_PARALLELISM=false", "NCCL_DEBUG=", "MLFLOW_TRACKING_URI=http://a?b=c", "KEYBOARD=de"]
+    given += ["RAY_AUTH_MODE=token", "CUDA_PATH=/usr", "GIT_AUTHOR=me", "LD_BYPASS=1"]
 
     assert variables(given) == {
         "TOKENIZERS_PARALLELISM": "false",
         "NCCL_DEBUG": "",
         "MLFLOW_TRACKING_URI": "http://a?b=c",
         "KEYBOARD": "de",
+        "RAY_AUTH_MODE": "token",
+        "CUDA_PATH": "/usr",
+        "GIT_AUTHOR": "me",
+        "LD_BYPASS": "1",
     }
 
 
-@pytest.mark.parametrize("item", ["NAME", "=1", "1A=2", "A B=1", "A-B=1"])
-def test_what_is_no_variable_is_refused(item: str) -> None:
-    with pytest.raises(UsageError, match=r"^--env must be NAME=VALUE, got"):
+@pytest.mark.parametrize("item", ["NAME", "=hunter2", "1A=hunter2", "A B=hunter2", "API-KEY=hunter2"])
+def test_what_is_no_variable_is_refused_without_its_value(item: str) -> None:
+    with pytest.raises(UsageError, match=r"^--env must be NAME=VALUE, got") as refused:
         variables([item])
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["", "-1", "five", "1.5"])
+def test_the_time_to_end_must_be_one_that_ray_can_read(value: str) -> None:
+    """It would fail when the job is stopped, and the job would go on."""
+    with pytest.raises(UsageError, match=r"must be a whole number of seconds"):
+        variables([f"RAY_JOB_STOP_WAIT_TIME_S={value}"])
+
+
+def test_the_time_to_end_is_what_the_job_was_submitted_with() -> None:
+    assert stop_seconds(submission().runtime_env()) == STOP_SECONDS
+    assert stop_seconds(submission(RAY_JOB_STOP_WAIT_TIME_S="300").runtime_env()) == 300
+    assert [stop_seconds(other) for other in (None, {}, {"env_vars": {"A": "1"}})] == [RAYS_STOP_SECONDS] * 3
+    assert stop_seconds({"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "<redacted>"}}) == STOP_SECONDS
+
+
+def test_rays_own_time_to_end_is_known() -> None:
+    from ray.dashboard.modules.job.job_supervisor import JobSupervisor
+
+    assert JobSupervisor.DEFAULT_RAY_JOB_STOP_WAIT_TIME_S == RAYS_STOP_SECONDS
 
 
 @pytest.mark.parametrize(

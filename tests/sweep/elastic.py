@@ -30,7 +30,7 @@ JOB: dict[str, Any] = {
     "loss": {"cross_entropy": {"weight": 1.0}},
     "augmentations": {"rotate": {"degrees": 10}},
     "optimizer": {"name": "sgd", "lr": 0.05},
-    "training": {"epochs": 100_000, "batch_size": 63, "checkpoint_seconds": 0.0, "steps_per_epoch": 4},
+    "training": {"epochs": 100_000, "batch_size": 5, "checkpoint_seconds": 0.0, "steps_per_epoch": 4},
     "objective": {"metric": "val/accuracy", "mode": "max"},
     "resources": {"workers": [1, 2]},
 }
@@ -80,6 +80,7 @@ def alone(job: Any, dataset: Any, epochs: int) -> list[float]:
 def main(folder: Path, data: str) -> None:
     from ray.util.placement_group import placement_group_table
 
+    from trainyard.cluster.liveness import gone_or_going
     from trainyard.cluster.session import connected
     from trainyard.data.cache import share
     from trainyard.data.dataset import Dataset
@@ -125,17 +126,18 @@ def main(folder: Path, data: str) -> None:
 
             train_on({first.node_id, second.node_id}, "started")
             machines.remove_node(second, allow_graceful=False)
+            excused = {"dead": gone_or_going({second.node_id}), "living": gone_or_going({first.node_id})}
             train_on({first.node_id}, "a machine died")
             third = machines.add_machine()
             train_on({first.node_id, third.node_id}, "a machine came")
             drain(machines, third)
-            run.move()
+            excused["told to go"] = gone_or_going({first.node_id, third.node_id})
             train_on({first.node_id}, "a machine was taken back")
             kill_controller()
             train_on({first.node_id}, "Ray Train's controller died")
             close_crews([crew])
             left = [group["name"] for group in placement_group_table().values() if group["state"] != "REMOVED"]
-    seen = {"losses": losses, "sizes": sizes, "changes": changes, "left": left}
+    seen = {"losses": losses, "sizes": sizes, "changes": changes, "left": left, "excused": excused}
     (folder / "seen.json").write_text(json.dumps(seen | {"alone": alone(job, dataset, len(losses))}))
 
 

@@ -17,8 +17,10 @@ import optuna
 import pytest
 from pyarrow.fs import FileSystem
 
+from trainyard.cli.request import new_sweep
+from trainyard.cli.running import opened
 from trainyard.data.location import Location
-from trainyard.errors import RunError
+from trainyard.errors import DataError, RunError, UsageError
 from trainyard.spec.training import Objective
 from trainyard.sweep.bests import Bests
 from trainyard.sweep.checkpoints import TrialFolder, keep_only
@@ -188,9 +190,35 @@ def test_a_claim_is_aged_by_the_clock_of_the_bucket(lab: Lab, tmp_path: Path) ->
     assert lab.files("claimed") == []
 
 
+def test_a_bucket_that_fails_while_a_sweep_is_opened_leaves_its_name_free(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", lab.uri)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    request = new_sweep([str(JOB), str(SPACE), f"data.path={lab.digits}"], 1, "unlucky", lab.results)
+    write = Location.write_bytes
+
+    def fails(self: Location, data: bytes) -> None:
+        if self.scheme and self.name == "journal.jsonl":
+            raise DataError("no route to host")
+        write(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Location, "write_bytes", fails)
+        with pytest.raises(DataError, match="no route"), opened(request):
+            pass
+    assert not (lab.results / "unlucky").exists()
+
+    with opened(request):
+        with pytest.raises(UsageError, match="the name unlucky is taken"), opened(request):
+            pass
+        assert "job.yaml" in lab.files("unlucky"), "who is refused removes nothing"
+    assert not (lab.results / "unlucky").exists()
+
+
 def test_a_training_goes_on_where_another_machine_was_killed(lab: Lab) -> None:
     process = lab.start(*lab.new("train", "once", "training.epochs=30"))
-    wait_until(lambda: (lab.results / "once" / "journal.jsonl").exists(), process)
+    wait_until(lambda: "journal.jsonl" in lab.files("once"), process)
     kill(process)
     lab.lose_disk("once")
     last = lab.results / "once" / "trials" / "00000" / "last.pt"

@@ -61,6 +61,29 @@ def test_a_removed_sweep_leaves_nothing(tmp_path: Path, digits_job: Job) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_of_two_who_reserve_one_name_in_a_bucket_the_second_changes_nothing(
+    tmp_path: Path, digits_job: Job, digits_space: Space
+) -> None:
+    bucket = Location.of(tmp_path / "bucket" / "s")
+    one, other = (SweepFolder(path=tmp_path / name / "s", bucket=bucket) for name in "ab")
+    one.fill(digits_job, digits_space)
+    with pytest.raises(UsageError, match="bucket/s: the name s is taken"):
+        other.fill(digits_job, None)
+    assert sorted(found.path for found in bucket.walk()) == ["job.yaml", "origin.json", "space.yaml"]
+
+
+def test_what_is_left_here_of_a_sweep_that_is_gone_from_its_bucket_is_not_taken_up(
+    tmp_path: Path, digits_job: Job
+) -> None:
+    folder = SweepFolder(path=tmp_path / "s", bucket=Location.of(tmp_path / "bucket" / "s"))
+    folder.path.mkdir()
+    for name in ("journal.jsonl", "driver.lock"):
+        (folder.path / name).touch()
+    (folder.path / "trials").mkdir()
+    folder.fill(digits_job, None)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["driver.lock", "job.yaml", "origin.json"]
+
+
 def test_only_the_best_trials_keep_their_states(tmp_path: Path) -> None:
     trials = {number: TrialFolder(tmp_path, number) for number in range(4)}
     for trial in trials.values():

@@ -61,6 +61,14 @@ def test_slots_follow_the_places_up_to_the_trials(sweep: Sweep) -> None:
 
 def test_a_cluster_without_nodes_leaves_one_slot_that_waits(sweep: Sweep) -> None:
     assert sweep.sees(cluster()) == 1
+    assert not sweep.plans[-1].room
+
+
+def test_one_slot_that_begins_to_wait_or_no_longer_has_to_is_told(digits_job: Job) -> None:
+    sweep = Sweep(digits_job.with_values({"resources.cpus_per_worker": 2}))
+    for state in (cluster("a"), cluster(), cluster("a"), cluster("a")):
+        assert sweep.sees(state) == 1
+    assert [plan.room for plan in sweep.plans] == [True, False, True]
 
 
 def test_nodes_that_leave_are_told_once_and_hold_no_slots(sweep: Sweep) -> None:

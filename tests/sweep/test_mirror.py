@@ -1,6 +1,7 @@
 """A sweep's records in another place, at any moment those of one moment. The place is a folder here."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,8 @@ class Machine:
         path.mkdir(parents=True, exist_ok=True)
         (path / "space.yaml").write_text(SPACE.to_yaml())
         self.folder = SweepFolder(path=path, bucket=bucket)
-        self.mirror = BucketMirror(self.folder, Claim(bucket, path, clock=lambda: 0.0))  # in which nobody loses a claim
+        claim = Claim(bucket, path, clock=lambda: 0.0, wall=lambda: 0.0)  # which nobody loses
+        self.mirror = BucketMirror(self.folder, claim)
         self._job = job
 
     def begin(self) -> None:
@@ -188,6 +190,81 @@ def test_a_damaged_study_is_told(first: Machine, second: Machine, bucket: Locati
     (bucket / "study.db").write_bytes(b"no database" * 1000)
     with pytest.raises(RunError, match=r"bucket/s/study\.db is damaged"):
         second.begin()
+
+
+@pytest.mark.parametrize("missing", ["study.db", "journal.jsonl"])
+def test_records_that_somebody_deleted_are_told_and_nothing_else_is_lost(
+    first: Machine, second: Machine, bucket: Location, missing: str
+) -> None:
+    first.ledger.end(first.train(3), "finished", "")
+    first.mirror.secure()
+    TrialFolder(bucket, 0).best.write_bytes(b"state")
+    (bucket / missing).delete()
+    left = {found.path: (bucket / found.path).read_bytes() for found in bucket.walk()}
+
+    with pytest.raises(RunError, match=rf"bucket/s/{missing} is missing, .*Restore it from a backup"):
+        second.begin()
+
+    assert {found.path: (bucket / found.path).read_bytes() for found in bucket.walk()} == left
+    assert "trials/00000/best.pt" in left
+
+
+def test_so_are_both_of_them_and_those_of_a_training(first: Machine, second: Machine, bucket: Location) -> None:
+    first.ledger.end(first.train(3), "finished", "")
+    first.mirror.secure()
+    TrialFolder(bucket, 0).best.write_bytes(b"state")
+    (bucket / "study.db").delete()
+    (bucket / "journal.jsonl").delete()
+    with pytest.raises(RunError, match=r"journal\.jsonl is missing"):
+        second.begin()
+    (second.folder.path / "space.yaml").unlink()
+    with pytest.raises(RunError, match=r"journal\.jsonl is missing"):
+        second.begin()
+    assert TrialFolder(bucket, 0).best.exists()
+
+
+def _shorter(journal: bytes) -> bytes:
+    return b"".join(journal.splitlines(keepends=True)[:-1])
+
+
+@pytest.mark.parametrize(
+    "changed", [_shorter, lambda journal: b"", lambda journal: journal.replace(b'"epoch":1', b'"epoch":7')]
+)
+def test_a_journal_of_another_time_than_the_study_is_told(
+    first: Machine, second: Machine, bucket: Location, changed: Callable[[bytes], bytes]
+) -> None:
+    first.train(3)
+    first.mirror.secure()
+    TrialFolder(bucket, 0).last.write_bytes(b"state")
+    journal = (bucket / "journal.jsonl").read_bytes()
+    assert changed(journal) != journal
+    (bucket / "journal.jsonl").write_bytes(changed(journal))
+
+    with pytest.raises(RunError, match=r"journal\.jsonl does not begin with the \d events that study\.db goes with"):
+        second.begin()
+
+    assert TrialFolder(bucket, 0).last.exists()
+
+
+def test_a_sweep_that_was_copied_from_a_disk_is_not_cut_off(first: Machine, second: Machine, bucket: Location) -> None:
+    first.train(3)
+    for file in (first.folder.journal, first.folder.study):
+        (bucket / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(RunError, match="A sweep of a disk goes on there"):
+        second.begin()
+
+
+def test_a_driver_that_dies_before_its_first_copy_is_followed_by_one_that_begins_anew(
+    first: Machine, second: Machine, bucket: Location
+) -> None:
+    first.train(3)
+    TrialFolder(bucket, 0).last.write_bytes(b"state")
+
+    second.begin()
+
+    assert second.state() == {}
+    assert not TrialFolder(bucket, 0).last.exists()
+    assert second.train(1) == 0
 
 
 def test_the_copy_of_the_study_is_one_whole_database(first: Machine, bucket: Location) -> None:

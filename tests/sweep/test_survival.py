@@ -44,7 +44,8 @@ class Place:
         (home / "space.yaml").write_text(SPACE)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "trainyard", "sweep", *arguments, "--results", "results"]
+        # With one slot: each is half a minute's start, and three drivers have theirs.
+        command = [sys.executable, "-m", "trainyard", "sweep", *arguments, "--results", "results", "--cpus", "1"]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "RAY_"))}
         return subprocess.Popen(
             command, cwd=self.home, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

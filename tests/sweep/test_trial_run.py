@@ -236,6 +236,20 @@ def test_a_trial_that_moves_has_its_state_on_disk_before_its_workers_leave(
     assert json.loads(folder.last_state() or b"") == [{"val/accuracy": 1.0}]
 
 
+def test_a_trial_whose_state_cannot_be_saved_has_not_moved_and_says_why(digits_job: Job, folder: TrialFolder) -> None:
+    class FillingDisk(CountingWorkers):
+        def save(self, place: Location) -> None:
+            if place == folder.last:
+                raise RunError("No space left on device")
+
+    run = begin(digits_job, folder, FillingDisk(), saves=False)
+    run.next_result()
+    run.move()
+    assert not run.moved
+    last = run.next_result()
+    assert (last.state, last.reason) == ("unfinished", "No space left on device")
+
+
 def test_a_trial_that_has_ended_does_not_move(digits_job: Job, folder: TrialFolder) -> None:
     workers = CountingWorkers()
     run = begin(digits_job, folder, workers)

@@ -80,7 +80,10 @@ class PlainLines(_Lines):
 
     def _change(self, plan: Plan) -> str:
         gpus = f" and {plan.cluster_gpus:g} GPUs" if plan.cluster_gpus else ""
-        return f"now {plan.slots} at a time, as the cluster has {plan.cluster_cpus:g} CPUs{gpus}"
+        there = f"as the cluster has {plan.cluster_cpus:g} CPUs{gpus}"
+        if not plan.room:
+            return f"waits for nodes with room for a trial, {there}"
+        return f"now {plan.slots} at a time, {there}"
 
     def _outline(self, plan: Plan) -> str:
         done = f", {self._progress.done} of them done" if self._progress.done else ""

@@ -49,17 +49,17 @@ def models(
     ] = None,
     output: Format = "text",
 ) -> None:
-    """List the architectures; or show the layers of one, with what each costs and sees; or draw what it sees.
+    """List architectures, show the layers of one, or draw what it sees.
 
-    Sizes of outputs, receptive fields and their jumps in pixels of the image, parameters, multiply-adds and the memory
-    of activations, for one image, of each layer in the order in which they run.
+    Of layers: sizes of outputs, receptive fields and their jumps in pixels of the image, parameters, multiply-adds and
+    the memory of activations, for one image, of each layer in the order in which they run.
 
     \b
     Example:
       trainyard models
       trainyard models resnet50 --depth 1
       trainyard models cnn channels=[32,64,128] padding=same --input 3x64x64
-      trainyard models vgg16 weights=vgg16.pth --filters --activations beagle.jpg castle.jpg
+      trainyard models vgg16 weights=vgg16.pth --filters --activations beagle.jpg
     """
     if not arguments:
         _list_architectures(output)

@@ -88,6 +88,11 @@ def split(arguments: Sequence[str] | None) -> tuple[list[Path], list[str]]:
     return [Path(item) for item in given if not _OVERRIDE.match(item)], overrides
 
 
+def file_argument(path: str) -> str:
+    """A path as a command takes it: `./` keeps it from being read as an option or an override."""
+    return f"./{path}" if path.startswith("-") or _OVERRIDE.match(path) else path
+
+
 def job_and_space(arguments: Sequence[str] | None, verb: str) -> tuple[Path, Path, list[str]]:
     """The two files that a verb needs, and the overrides; UsageError where there are more or fewer files."""
     files, overrides = split(arguments)
@@ -99,12 +104,12 @@ def job_and_space(arguments: Sequence[str] | None, verb: str) -> tuple[Path, Pat
     return files[0], files[1], overrides
 
 
-def one_job(arguments: Sequence[str] | None) -> tuple[Path | None, list[str]]:
+def one_job(arguments: Sequence[str] | None, verb: str) -> tuple[Path | None, list[str]]:
     """The file of a job, if there is one, and the overrides; UsageError where there are more files."""
     files, overrides = split(arguments)
     if len(files) > 1:
         raise UsageError(
-            f"trainyard train takes one job, got {_listed(files)}. Write: trainyard train JOB [path=value...]"
+            f"trainyard {verb} takes one job, got {_listed(files)}. Write: trainyard {verb} JOB [path=value...]"
         )
     return (files[0] if files else None), overrides
 

@@ -74,7 +74,7 @@ def resumed_sweep(arguments: Sequence[str] | None, trials: int | None, name: str
 
 def new_training(arguments: Sequence[str] | None, name: str | None, results: Location) -> Request:
     """Raises SpecError with everything that is wrong with job and overrides."""
-    file, overrides = one_job(arguments)
+    file, overrides = one_job(arguments, "train")
     if file is None:
         raise UsageError("trainyard train takes a job, got none. Write: trainyard train JOB [path=value...]")
     job = load_job(file, overrides)
@@ -86,7 +86,7 @@ def resumed_training(arguments: Sequence[str] | None, name: str, results: Locati
     folder = SweepFolder.resume(results, name)
     if folder.space() is not None:
         raise UsageError(f"{name} is a sweep. Go on with it by `trainyard sweep --resume {name}`.")
-    file, overrides = one_job(arguments)
+    file, overrides = one_job(arguments, "train")
     job = folder.job()
     given = load_job(file or folder.path / "job.yaml", overrides)
     _refuse_changes(name, _settings(job), _settings(given))

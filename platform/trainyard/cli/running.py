@@ -18,6 +18,7 @@ from trainyard.data.dataset import Dataset
 from trainyard.errors import RunError, TrackingError, UsageError
 from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
+from trainyard.sweep.claim import claimed
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.mirror import Mirror, mirrored
 from trainyard.sweep.opening import require_same_extraction
@@ -65,7 +66,7 @@ def opened(request: Request) -> Iterator[Opened]:
     uri = tracking_uri(request.results)
     check_reachable(uri)
     if request.folder is not None:
-        with mirrored(request.folder) as mirror:
+        with claimed(request.folder) as claim, mirrored(request.folder, claim) as mirror:
             past = _past(request.folder)
             require_same_extraction(request.job, past, request.name)
             if request.space is not None and request.space != request.folder.space():
@@ -74,12 +75,19 @@ def opened(request: Request) -> Iterator[Opened]:
         return
     _check_name(request, uri)
     fresh_results = request.results.local is not None and not request.results.exists()
-    folder = SweepFolder.create(request.results, request.name, request.job, request.space)
-    with mirrored(folder) as mirror:
+    folder = SweepFolder.reserve(request.results, request.name)
+    with claimed(folder) as claim:
+        folder.fill(request.job, request.space)
+        recorded = False
         try:
-            yield Opened(dataset=dataset, folder=folder, mirror=mirror, tracking_uri=uri, past=())
+            with mirrored(folder, claim) as mirror:
+                try:
+                    yield Opened(dataset=dataset, folder=folder, mirror=mirror, tracking_uri=uri, past=())
+                finally:
+                    recorded = has_records(folder)
         finally:
-            if not has_records(folder):
+            # One that lost its claim has left the folder to another driver.
+            if not recorded and (claim is None or claim.holds()):
                 folder.remove()
                 if fresh_results and request.results.local:
                     with contextlib.suppress(OSError):  # not empty: somebody else's

@@ -27,6 +27,8 @@ Dashboard = Annotated[
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of a submitted job, as `trainyard jobs` lists it.")]
 
 INTERRUPTED = 130
+KILL_SECONDS = 30
+"""For Ray to kill a job that did not end in time, and to say so."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -119,7 +121,6 @@ def stop(id: Id, address: Dashboard = None) -> None:
       trainyard stop digits-cnn-20260131-120000 --address http://head:8265
     """
     from trainyard.cluster.jobs import Jobs
-    from trainyard.cluster.submission import STOP_SECONDS
 
     cluster = Jobs.at(address)
     job = cluster.get(id)
@@ -127,8 +128,8 @@ def stop(id: Id, address: Dashboard = None) -> None:
         print(f"{id} had ended before: {job.state}.")
         return
     cluster.stop(id)
-    print(f"Stopping {id}; it has {STOP_SECONDS} s to tell MLflow.", file=sys.stderr, flush=True)
-    job = cluster.wait(id, seconds=STOP_SECONDS + 30)
+    print(f"Stopping {id}; it has {job.stop_seconds} s to tell MLflow.", file=sys.stderr, flush=True)
+    job = cluster.wait(id, seconds=job.stop_seconds + KILL_SECONDS)
     if not job.over:
         raise RunError(f"{id} is still {job.state}. Look at what it says: {cluster.command('logs', id)}")
     print(f"{id}: {job.state}.")

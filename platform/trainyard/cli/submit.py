@@ -64,8 +64,9 @@ def submit(
 
     \b
     Example:
-      trainyard submit sweep jobs/digits_cnn.yaml search_spaces/digits.yaml data.path=/shared/data/digits
-          --results /shared/results --address http://head:8265 --follow
+      trainyard submit sweep jobs/digits_cnn.yaml search_spaces/digits.yaml
+          data.path=/shared/data/digits --results /shared/results
+          --address http://head:8265 --follow
     """
     from trainyard.cli.submitting import Wanted, prepare
     from trainyard.cluster.submission import check_id, choose_id
@@ -95,7 +96,7 @@ def submit(
     chosen = choose_id(id, prepared.submission.name, taken, resumed=resume is not None)
     submission = replace(prepared.submission, id=chosen)
     cluster.submit(submission, prepared.shipment, _own_package() if ship_package else None)
-    print("\n".join([f"Submitted {chosen}.", *prepared.expected(), *ways_on(chosen, cluster)]), flush=True)
+    print("\n".join([f"Submitted {chosen}.", *prepared.not_shipped(), *ways_on(chosen, cluster)]), flush=True)
     if follow:
         raise typer.Exit(follow_job(cluster, chosen))
 

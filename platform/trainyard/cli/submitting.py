@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
-from trainyard.cli.options import job_and_space, one_job, results_at, split, trials_override
+from trainyard.cli.options import file_argument, job_and_space, one_job, results_at, split, trials_override
+from trainyard.cluster.confidential import without_tokens
 from trainyard.cluster.shipment import Shipment, inside, readable, shipment_of
-from trainyard.cluster.submission import Submission, variables
+from trainyard.cluster.submission import SUBMITTED_AS, Submission, variables
 from trainyard.errors import SpecError, UsageError
 from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
@@ -42,9 +44,15 @@ class Prepared:
     submission: Submission
     shipment: Shipment
 
-    def expected(self) -> list[str]:
-        """A line for each thing that the job needs and that is not shipped."""
-        return [f"Not shipped, the nodes must have it: {what}" for what in self.shipment.expected]
+    def not_shipped(self) -> list[str]:
+        """A line for each thing that the job needs or that one might miss, and that stays here."""
+        return [
+            *(f"Not shipped, the nodes must have it: {what}" for what in self.shipment.expected),
+            *(
+                f"Not shipped, it looks like a key or a password: {path}. If it is none, add --include {quote(path)}"
+                for path in self.shipment.left_out
+            ),
+        ]
 
     def lines(self) -> list[str]:
         """What would be sent, for people: the files, what the nodes must have, the entry point and its variables."""
@@ -55,7 +63,7 @@ class Prepared:
         return [
             f"{count} of {shipment.root}, {readable(shipment.size)}:" if files else "No files.",
             *files,
-            *self.expected(),
+            *self.not_shipped(),
             "Entry point:",
             f"  {submission.entry_point}",
             *(["Its environment:", *shown] if shown else []),
@@ -70,6 +78,8 @@ def prepare(wanted: Wanted, root: Path) -> Prepared:
     from trainyard.cli.request import default_name
 
     environment = variables(wanted.environment)
+    if own := {SUBMITTED_AS, GIT_SETTING} & environment.keys():
+        raise UsageError(f"--env {min(own)}: is set by trainyard submit itself. Leave it out.")
     _check_results(wanted.results)
     specs, overrides, job, space = _specs(wanted)
     if job is not None:
@@ -85,10 +95,10 @@ def prepare(wanted: Wanted, root: Path) -> Prepared:
         "--trials": None if wanted.trials is None else str(wanted.trials),
         "--results": wanted.results,
     }
-    files = [inside(root, spec) for spec in specs]
+    files = [file_argument(inside(root, spec)) for spec in specs]
     given = [part for option, value in options.items() if value is not None for part in (option, value)]
     arguments = (*files, *overrides, *given)
-    _check_secrets([*arguments, *environment.values()])
+    _check_secrets([*arguments, *(f"--env {name}={value}" for name, value in environment.items())])
     submission = Submission(
         id=name, verb=wanted.verb, name=name, arguments=arguments, environment={**_origin(job), **environment}
     )
@@ -105,7 +115,7 @@ def _specs(wanted: Wanted) -> tuple[list[Path], list[str], Job | None, Space | N
             raise UsageError("--include goes with a job, whose code it belongs to. Name the job's file as well.")
         return [], overrides, None, None
     if wanted.verb == "train":
-        file, overrides = one_job(wanted.arguments)
+        file, overrides = one_job(wanted.arguments, "submit train")
         if file is None:
             raise UsageError("trainyard submit train takes a job, got none. Write: trainyard submit train JOB")
         return [file], overrides, load_job(file, overrides), None
@@ -145,9 +155,9 @@ def _check_name(name: str, option: str) -> None:
 
 def _check_secrets(shown: Sequence[str]) -> None:
     for item in shown:
-        if masked(item) != item:
+        if (safe := without_tokens(masked(item))) != item:
             raise UsageError(
-                f"{masked(item)}: has a password or a token, and Ray shows the command and the environment of a job to "
+                f"{safe}: has a password or a token, and Ray shows the command and the environment of a job to "
                 "whoever sees its dashboard. Leave it out, and set it on the nodes."
             )
 

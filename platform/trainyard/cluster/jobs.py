@@ -21,7 +21,7 @@ from trainyard.cluster.dashboard import (
 )
 from trainyard.cluster.log import Disconnected, LogReader
 from trainyard.cluster.shipment import Shipment
-from trainyard.cluster.submission import State, Submission, SubmittedJob, check_id
+from trainyard.cluster.submission import State, Submission, SubmittedJob, check_id, stop_seconds
 from trainyard.errors import RunError, UsageError
 from trainyard.spec.hints import close
 
@@ -107,7 +107,7 @@ class Jobs:
             return str(self._client.get_job_logs(id))
 
     def stop(self, id: str) -> None:
-        """Ask for the end of a job; it comes when the driver has told MLflow, or is killed after STOP_SECONDS."""
+        """Ask for the end of a job; it comes when the driver has told MLflow, or is killed after its stop_seconds."""
         check_id(id)
         with answers(self.address), self._known(id):
             self._client.stop_job(id)
@@ -171,4 +171,5 @@ def _job(details: Any) -> SubmittedJob:
         ended=details.end_time / 1000 if details.end_time else None,
         exit_code=details.driver_exit_code,
         message=details.message or "",
+        stop_seconds=stop_seconds(details.runtime_env),
     )

@@ -3,18 +3,13 @@
 `ClusterState` is pure; the functions below it ask the connected Ray.
 """
 
-import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from trainyard.cluster.groups import Groups, NodeGroup, declared_groups
 
 STORE = "object_store_memory"
-
-ANSWER_SECONDS = 1.0
-"""A machine that does not take a connection in this time is gone."""
 
 NO_LIMIT = 1000
 """Nodes of a group of which any number may be started."""
@@ -75,7 +70,9 @@ def read_cluster(*, grows: bool = True) -> ClusterState:
     """The connected cluster, now. grows: whether it may have an autoscaler; the Ray of one command has none."""
     import ray
 
-    free, leaving = _free_stores(), _leaving()
+    from trainyard.cluster.liveness import leaving_nodes
+
+    free, leaving = _free_stores(), leaving_nodes()
     nodes = tuple(
         NodeState(
             id=node["NodeID"],
@@ -92,28 +89,18 @@ def read_cluster(*, grows: bool = True) -> ClusterState:
 def died_with_its_node(actor: str) -> bool:
     """Whether the node of an actor that is dead is gone, too, or about to go; False where Ray does not know it.
 
-    Takes up to ANSWER_SECONDS.
+    Takes up to a second.
     """
     import ray
     from ray._private.state import actors
+
+    from trainyard.cluster.liveness import gone_or_going
 
     try:
         node = actors(actor)["Address"]["NodeID"]
     except (ray.exceptions.RaySystemError, KeyError, TypeError, ValueError):  # by ray://, or long forgotten
         return False
-    if not node:
-        return False
-    alive = next((state for state in ray.nodes() if state["NodeID"] == node and state["Alive"]), None)
-    return alive is None or node in _leaving() or not _answers(alive)
-
-
-def _answers(node: Mapping[str, Any]) -> bool:
-    """Ray itself notices the death of a machine only some 15 s later."""
-    try:
-        with socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), timeout=ANSWER_SECONDS):
-            return True
-    except OSError:
-        return False
+    return bool(node) and gone_or_going({node})
 
 
 def _free_stores() -> dict[str, float]:
@@ -146,13 +133,3 @@ def _reported_groups() -> Groups | None:
         for group in config.node_group_configs
     )
     return Groups(groups=groups, most=sum(group.most for group in groups))
-
-
-def _leaving() -> Sequence[str]:
-    import ray
-    from ray._private.state import state
-
-    try:
-        return list(state.get_draining_nodes())
-    except ray.exceptions.RaySystemError:  # by ray://
-        return []

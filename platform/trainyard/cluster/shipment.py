@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from trainyard.cluster.confidential import is_secret_file
 from trainyard.errors import UsageError
 from trainyard.spec.distributions import Categorical
 from trainyard.spec.files import files_of
@@ -46,12 +47,14 @@ class Shipped:
 class Shipment:
     """Files below `root`, sorted by path.
 
-    expected: what is not shipped because the nodes are to have it, as it is named in the job.
+    expected: what is not shipped because the nodes are to have it, as it is named in the job. left_out: files that were
+    found in a folder and look like keys or passwords; one that is itself named is shipped.
     """
 
     root: Path
     files: tuple[Shipped, ...] = ()
     expected: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -88,13 +91,15 @@ def shipment_of(
 
     job: None where an earlier run goes on and everything is there. UsageError for a path that is not below `root`.
     """
-    paths = {inside(root, spec) for spec in specs}
+    named = {inside(root, spec) for spec in specs}
+    paths = set(named)
     expected: list[str] = []
     if job is not None:
         for file in [*files_of(job, space), *_folders_of_weights(root, job)]:
             if file.startswith("/"):
                 expected.append(file)
             else:
+                named.add(inside(root, root / file))
                 paths |= set(_below(root, root / file, everything=True))
         paths |= _code(root, job, space, expected)
     for path in include:
@@ -102,9 +107,12 @@ def shipment_of(
         if not found:
             there = "nothing to ship is there" if (root / path).exists() else "there is no such file or folder"
             raise UsageError(f"--include {path}: {there}. Data sets, environments, results and caches stay at home.")
+        named.add(inside(root, root / path))
         paths |= found
+    left_out = {path for path in paths - named if _is_secret(root / path)}
+    paths -= left_out
     files = tuple(sorted(Shipped(path, (root / path).stat().st_size) for path in paths))
-    return Shipment(root=root, files=files, expected=tuple(dict.fromkeys(expected)))
+    return Shipment(root=root, files=files, expected=tuple(dict.fromkeys(expected)), left_out=tuple(sorted(left_out)))
 
 
 def readable(size: int) -> str:
@@ -174,12 +182,17 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
     if here in above or _stays_at_home(entry.name for entry in entries):
         return
     for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__pycache__":
-            continue
-        if entry.is_dir():
+        hidden = entry.name.startswith(".") or entry.name == "__pycache__"
+        if entry.is_dir() and not hidden:
             yield from _walk(entry, above | {here})
-        elif entry.is_file():
+        # A `.env` is yielded so that it can be told: whoever reads it in his code would miss it.
+        elif entry.is_file() and (not hidden or is_secret_file(entry)):
             yield entry
+
+
+def _is_secret(file: Path) -> bool:
+    """By its own name, or by that of the file that it is a link to."""
+    return is_secret_file(file) or is_secret_file(file.resolve())
 
 
 def _stays_at_home(names: Iterable[str]) -> bool:

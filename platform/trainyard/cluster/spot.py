@@ -14,18 +14,22 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from trainyard.errors import UsageError
+from trainyard.errors import RunError, TrainyardError, UsageError
 
 POLL_SECONDS = 5.0
 """How often AWS asks to be asked."""
 
+AGAIN_SECONDS = 1.0
+"""After how long a Ray that couldn't be told is told again."""
+
 _ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 _ANSWER_SECONDS = 2.0
 _TOKEN_SECONDS = 21600
+_RAY_SECONDS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -93,9 +97,10 @@ def await_notice(metadata: Metadata, *, poll_seconds: float = POLL_SECONDS) -> N
 
 
 def drain(address: str, node_ip: str, notice: Notice) -> list[str]:
-    """Have Ray count the nodes on this machine as draining; their ids.
+    """Have Ray count the nodes on this machine as draining; their ids. May be called again.
 
-    UsageError where there are none: the address is that of another cluster.
+    UsageError where there are none: the address is that of another cluster. RunError where Ray refuses, one of its own
+    errors or OSError where it can't be reached.
     """
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
     from ray.core.generated.autoscaler_pb2 import DrainNodeReason
@@ -104,33 +109,60 @@ def drain(address: str, node_ip: str, notice: Notice) -> list[str]:
     cluster = GcsClient(address=address)
     nodes = [
         node_id.hex()
-        for node_id, node in cluster.get_all_node_info(timeout=30).items()
+        for node_id, node in cluster.get_all_node_info(timeout=_RAY_SECONDS).items()
         if node.state == GcsNodeInfo.ALIVE and node.node_manager_address == node_ip
     ]
     if not nodes:
         raise UsageError(f"--address {address}: the cluster there has no living node at {node_ip}.")
     reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
     deadline = round(1000 * notice.at.timestamp())
+    refused = []
     for node in nodes:
         accepted, why_not = cluster.drain_node(node, reason, f"The cloud will {notice.action} this machine.", deadline)
         if not accepted:
-            _log.warning("Ray does not let node %s go: %s", node, why_not)
+            refused.append(f"Ray does not let node {node} go: {why_not}")
+    if refused:
+        raise RunError("\n".join(refused))
     return nodes
 
 
+def in_time(drain: Callable[[], list[str]], notice: Notice, *, again_seconds: float = AGAIN_SECONDS) -> list[str]:
+    """What `drain` answers, which is called until it does or the machine is about to go; then with its last error.
+
+    A head that is busy or cut off for a moment must not cost the trials of this machine their state.
+    """
+    from ray.exceptions import RayError
+
+    while True:
+        try:
+            return drain()
+        except (OSError, RayError, TrainyardError) as error:
+            if notice.seconds_left(datetime.now(UTC)) <= again_seconds:
+                raise
+            _log.warning("Ray isn't told yet that this machine goes (%s). Telling it again.", error)
+        time.sleep(again_seconds)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Wait for the notice, tell Ray, and end."""
+    """Wait for the notice, tell Ray, and end. 1: Ray could not be told before the machine goes."""
     parser = argparse.ArgumentParser(prog="python -m trainyard.cluster.spot")
     parser.add_argument("--address", required=True, help="Ray's head, HOST:6379.")
     parser.add_argument("--node-ip", help="This machine in the cluster, if not as Ray finds it.")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     notice = await_notice(Metadata())
+    from ray.exceptions import RayError
     from ray.util import get_node_ip_address
 
     left = notice.seconds_left(datetime.now(UTC))
-    nodes = drain(options.address, options.node_ip or get_node_ip_address(), notice)
-    _log.info("The cloud will %s this machine in %.0f s. Ray drains %s.", notice.action, left, ", ".join(nodes))
+    _log.info("The cloud will %s this machine in %.0f s.", notice.action, left)
+    node_ip = options.node_ip or get_node_ip_address()
+    try:
+        nodes = in_time(lambda: drain(options.address, node_ip, notice), notice)
+    except (OSError, RayError, TrainyardError) as error:
+        _log.error("Ray couldn't be told that this machine goes: %s", error)
+        return 1
+    _log.info("Ray drains %s.", ", ".join(nodes))
     return 0
 
 

@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
+from trainyard.cluster.confidential import is_secret_variable, without_tokens
 from trainyard.errors import UsageError
 
 SUBMITTED_AS = "TRAINYARD_SUBMISSION"
 """The variable that tells an entry point that it is one, and by which id."""
 
 STOP_SECONDS = 120
-"""What a stopped driver has to tell MLflow that its runs have ended; Ray kills it after 3 s unless it is told so."""
+"""What a stopped driver has to tell MLflow that its runs have ended, unless `--env` says otherwise."""
+RAYS_STOP_SECONDS = 3
+"""What Ray gives a job that says nothing of it, as those have that were submitted by other means."""
+STOP_SETTING = "RAY_JOB_STOP_WAIT_TIME_S"
+"""Ray's variable for that."""
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """Ids of submitted jobs. They are parts of URLs and names of log files on the head, which they must not lead out of."""
@@ -28,9 +33,6 @@ STOPPED = 130
 """Exit code of following a job that somebody stopped: its driver ended as after Ctrl-C."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET = re.compile(
-    r"(^|_)(token|secret|password|passwd|passphrase|credential|key|cookie)s?(_|$)|apikey|accesskey", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +61,8 @@ class Submission:
 
     def runtime_env(self, working_dir: str | None = None, packages: Collection[str] = ()) -> dict[str, Any]:
         """What Ray prepares on every node. working_dir: an archive. packages: folders of Python packages."""
-        own = {SUBMITTED_AS: self.id, "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
-        wanted: dict[str, Any] = {"env_vars": {**own, **self.environment}}
+        told = {STOP_SETTING: str(STOP_SECONDS), **self.environment, SUBMITTED_AS: self.id}
+        wanted: dict[str, Any] = {"env_vars": told}
         if working_dir is not None:
             wanted["working_dir"] = working_dir
         if packages:
@@ -72,7 +74,8 @@ class Submission:
 class SubmittedJob:
     """A job as the cluster knows it. Times are seconds since 1970; message is Ray's own.
 
-    exit_code: of the entry point; None while it runs, and where it was stopped or never started.
+    exit_code: of the entry point; None while it runs, and where it was stopped or never started. stop_seconds: that it
+    has to end when it is stopped, until Ray kills it.
     """
 
     id: str
@@ -83,6 +86,7 @@ class SubmittedJob:
     ended: float | None = None
     exit_code: int | None = None
     message: str = ""
+    stop_seconds: int = STOP_SECONDS
 
     @property
     def over(self) -> bool:
@@ -131,16 +135,31 @@ def choose_id(wanted: str | None, name: str, taken: Mapping[str, State], *, resu
 
 
 def variables(given: Collection[str]) -> dict[str, str]:
-    """`NAME=VALUE` as a mapping. UsageError for what is none, and for names of secrets: Ray shows the values."""
+    """`NAME=VALUE` as a mapping. UsageError for what is none, and for names of secrets: Ray shows the values.
+
+    No message has a value in it.
+    """
     found: dict[str, str] = {}
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not _VARIABLE.fullmatch(name):
-            raise UsageError(f"--env must be NAME=VALUE, got {name if _SECRET.search(name) else item!r}.")
-        if _SECRET.search(name):
+            got = without_tokens(name) + ("=..." if equals else "")
+            raise UsageError(f"--env must be NAME=VALUE, got {got!r}.")
+        if is_secret_variable(name):
             raise UsageError(
                 f"--env {name}: looks like a secret, and Ray shows the environment of a job to whoever sees its "
                 "dashboard. Set it on the nodes, where the cluster is started."
             )
+        if name == STOP_SETTING and not value.isdecimal():
+            raise UsageError(f"--env {name} must be a whole number of seconds, such as {name}=300.")
         found[name] = value
     return found
+
+
+def stop_seconds(runtime_env: Mapping[str, Any] | None) -> int:
+    """What a job has to end when it is stopped, by the environment that it was submitted with."""
+    said = ((runtime_env or {}).get("env_vars") or {}).get(STOP_SETTING)
+    if said is None:
+        return RAYS_STOP_SECONDS
+    # A proxy may have hidden the value.
+    return int(said) if str(said).isdecimal() else STOP_SECONDS

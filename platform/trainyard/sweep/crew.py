@@ -16,9 +16,9 @@ from typing import Any
 
 import ray
 from ray import cloudpickle
-from ray._private.state import state as cluster_state
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from trainyard.cluster.liveness import gone_or_going, leaving_nodes
 from trainyard.data.cache import SharedData
 from trainyard.data.location import Location
 from trainyard.errors import Diverged, RunError, TrialError
@@ -27,7 +27,6 @@ from trainyard.spec.training import Resources
 from trainyard.sweep.assignment import Drawn, EpochDone, Started
 from trainyard.sweep.crew_size import CrewSize
 from trainyard.sweep.extraction import SharedExtraction
-from trainyard.sweep.machines import living_nodes
 from trainyard.sweep.mailbox import Answer, Mailbox
 from trainyard.sweep.workers import CrewLost
 
@@ -168,7 +167,7 @@ class CrewWorkers:
     @property
     def cramped(self) -> bool:
         """Whether it would be better off elsewhere: where there is room for more workers, or as a node is to leave."""
-        return self._cramped or not self._nodes.isdisjoint(cluster_state.get_draining_nodes())
+        return self._cramped or not self._nodes.isdisjoint(leaving_nodes())
 
     def nodes(self) -> frozenset[str]:
         """The ids of the nodes that the crew was on when it answered last."""
@@ -209,10 +208,10 @@ class CrewWorkers:
             raise CrewLost(f"the mailbox of the crew died: {error}", final=True) from None
         self._cramped, self._nodes = reply.cramped, reply.nodes
         if reply.lost:
-            raise CrewLost(reply.lost, final=reply.final, counts=reply.nodes <= living_nodes())
+            raise CrewLost(reply.lost, final=reply.final, counts=not gone_or_going(reply.nodes))
         failed = [answer for answer in reply.answers if answer.failure is not None]
         if failed:
-            cause = _cause(failed)
+            cause = _cause(failed, reply.nodes)
             self._regroup()
             raise cause
         return next(answer.value for answer in reply.answers if answer.rank == 0)
@@ -229,13 +228,16 @@ class CrewWorkers:
                 self.leave()
 
 
-def _cause(failed: Sequence[Answer]) -> Exception:
-    """The failure that the others follow from: where one worker raises, its fellows lose their connection to it."""
+def _cause(failed: Sequence[Answer], nodes: frozenset[str]) -> Exception:
+    """The failure that the others follow from: where one worker raises, its fellows lose their connection to it.
+
+    nodes: the ids of those that the workers are on.
+    """
     for answer in failed:
         if not answer.disconnected:
             kind = Diverged if answer.diverged else TrialError
             return kind(answer.failure or "", findings=answer.findings)
-    return CrewLost(f"the workers lost their connection: {failed[0].failure}")
+    return CrewLost(f"the workers lost their connection: {failed[0].failure}", counts=not gone_or_going(nodes))
 
 
 def claim(mailboxes: Sequence[MailboxHandle], slot_name: str) -> MailboxHandle:

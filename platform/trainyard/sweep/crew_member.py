@@ -7,6 +7,7 @@ import ray
 import torch
 import torch.distributed as dist
 
+from trainyard.cluster.liveness import gone_or_going, living_nodes
 from trainyard.errors import Diverged, TrainyardError
 from trainyard.spec.training import Resources
 from trainyard.sweep.crew_backend import GENERATION
@@ -20,6 +21,7 @@ from trainyard.training.trial import Member
 def serve(mailbox: Any, orders: Any) -> None:
     """Join the crew and serve until told to leave. Only the loss of the process or of the mailbox ends it otherwise."""
     generation = os.environ[GENERATION]
+    nodes = living_nodes()
     try:
         member = _member(orders.job.resources)
         torch.set_num_threads(orders.job.resources.cpus_per_worker)
@@ -29,6 +31,8 @@ def serve(mailbox: Any, orders: Any) -> None:
         node = ray.get_runtime_context().get_node_id()
         ray.get(mailbox.join.remote(rank=member.rank, size=member.workers, generation=generation, node=node))
     except Exception as error:
+        if _is_disconnection(error) and gone_or_going(nodes):
+            raise  # those whose machine has died could not be met
         ray.get(mailbox.broken.remote(os.environ.get("RANK", "0"), describe(error)))
         raise
     _Serving(mailbox, worker, member, meeting, generation).loop()

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 Room = Mapping[str, float]
 """What a node has left: {"CPU": 3.0, "GPU": 1.0}."""
 
+LONGEST_WAIT = 600.0
+"""Seconds of patience, however often there was less room than it seemed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CrewSize:
@@ -25,7 +28,7 @@ class CrewSize:
         """As many workers as the nodes have room for, but no more than `most`.
 
         Where they have room for fewer than `least` it is `least`: the crew waits for that much, and an autoscaling
-        cluster hears what it waits for.
+        cluster hears what it waits for. It may be too many: half of one GPU and half of another look like a whole one.
         """
         places = [self._places(node) for node in nodes]
         fitting = max(places, default=0) if self.together else sum(places)
@@ -58,3 +61,42 @@ class Patience:
             return False
         self._since = now if self._since is None else self._since
         return now - self._since >= self._seconds
+
+
+class Growth:
+    """How many workers a crew is to ask for, and when to grow, after what became of what it asked for before.
+
+    A group that does not come up is asked for with a worker fewer, and the crew has twice the patience from then on,
+    until one comes up as it was asked for at first.
+    """
+
+    def __init__(self, size: CrewSize, seconds: float) -> None:
+        """seconds: the patience at first."""
+        self._size = size
+        self._seconds = seconds
+        self._wait = seconds
+        self._asked: int | None = None
+        self._failed = False
+        self._patience = Patience(seconds)
+
+    def ask(self, nodes: Sequence[Room]) -> int:
+        """The size of the group that is to be made. One that was asked for and has not been seen since has failed."""
+        workers = self._size.within(nodes)
+        if self._asked is not None and (self._failed or self._asked > self._size.least):
+            workers = max(self._size.least, min(workers, self._asked - 1))
+            if not self._failed:
+                self._failed, self._wait = True, min(2 * self._wait, LONGEST_WAIT)
+        self._asked = workers
+        return workers
+
+    def could_be(self, now: float, *, size: int, nodes: Sequence[Room]) -> int:
+        """To how many workers the group of this size, which is running, should grow; 0 where it should not.
+
+        now: in seconds. nodes: with what its own workers have.
+        """
+        if self._asked is not None:  # its first look since it has come up: what there was before it is no matter
+            if not self._failed:
+                self._wait = self._seconds
+            self._asked, self._failed, self._patience = None, False, Patience(self._wait)
+        could_be = self._size.within(nodes)
+        return could_be if self._patience.over(now, size=size, could_be=could_be) else 0

@@ -11,6 +11,7 @@ a group is to be made, never touches a running one, and tells the mailbox when t
 then saves its trial's state after the epoch under way, and lets the workers go (`TrialRun.move`).
 """
 
+import contextlib
 import os
 import time
 import uuid
@@ -44,9 +45,9 @@ from ray.util.placement_group import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from trainyard.cluster.liveness import leaving_nodes, living_nodes
 from trainyard.sweep.crew_backend import CrewBackendConfig
-from trainyard.sweep.crew_size import CrewSize, Patience
-from trainyard.sweep.machines import living_nodes
+from trainyard.sweep.crew_size import CrewSize, Growth
 
 SETTINGS = {  # those of the driver's environment win
     # Worker groups are watched for losses more often than every 2 s.
@@ -98,7 +99,8 @@ def _give_back(run_id: str) -> None:
     """Remove the placement groups of a run whose controller has died."""
     for group in placement_group_table().values():
         if group["name"].startswith(run_id) and group["state"] != "REMOVED":
-            remove_placement_group(get_placement_group(group["name"]))
+            with contextlib.suppress(ValueError):  # it has just been removed
+                remove_placement_group(get_placement_group(group["name"]))
 
 
 class CrewGroup(WorkerGroup):
@@ -137,7 +139,8 @@ class CrewScaling(ScalingPolicy):
         self._size = size
         self._mailbox = mailbox
         self._held: tuple[str, ...] = ()
-        self._patience = Patience(GROW_SECONDS)
+        self._growth = Growth(size, GROW_SECONDS)
+        self._could_be = 0
         self._looked = 0.0
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
@@ -145,7 +148,8 @@ class CrewScaling(ScalingPolicy):
             raise RuntimeError("the crew is not wanted any more")  # ends the run, which else would wait for room
         # A group that has failed is taken down only after this decision: until then its places look taken.
         held, self._held = self._held, ()
-        workers = self._size.within(list(self._room(held).values())) if self._size.elastic else self._size.most
+        workers = self._growth.ask(list(self._room(held).values())) if self._size.elastic else self._size.most
+        self._could_be, self._looked = 0, 0.0
         return ResizeDecision(num_workers=workers, resources_per_worker=dict(self._size.each))
 
     def make_decision_for_running_worker_group(
@@ -153,12 +157,12 @@ class CrewScaling(ScalingPolicy):
     ) -> ScalingDecision:
         self._held = tuple(worker.metadata.node_id for worker in worker_group_state.workers)
         now = time.monotonic()
-        size = len(self._held)
-        if size < self._size.most and now - self._looked >= LOOK_SECONDS:
+        if self._size.elastic and now - self._looked >= LOOK_SECONDS:
             self._looked = now
-            could_be = self._size.within(list(self._room(self._held).values()))
-            if self._patience.over(now, size=size, could_be=could_be):
-                self._mailbox.room.remote(could_be)
+            nodes = list(self._room(self._held).values())
+            before, self._could_be = self._could_be, self._growth.could_be(now, size=len(self._held), nodes=nodes)
+            if before or self._could_be:  # again and again: the workers may not have joined the mailbox yet
+                self._mailbox.room.remote(self._could_be)
         return NoopDecision()
 
     def _room(self, held: tuple[str, ...]) -> dict[str, Mapping[str, float]]:
@@ -169,7 +173,7 @@ class CrewScaling(ScalingPolicy):
             node: {
                 name: free.get(node, {}).get(name, 0.0) + own[node] * amount for name, amount in self._size.each.items()
             }
-            for node in living_nodes() - set(state.get_draining_nodes())
+            for node in living_nodes() - leaving_nodes()
         }
 
     # Ray's policies register with an actor that coordinates what the autoscaler is asked for. A crew's placement group

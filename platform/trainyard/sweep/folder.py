@@ -34,6 +34,9 @@ from trainyard.spec.space import Space
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
+LOCK = "driver.lock"
+"""What the driver's process locks, on its own disk."""
+
 SPECS = ("space.yaml", "origin.json", "job.yaml")
 """What is written once. The job comes last: a folder with one is a sweep's, with all that belongs to it."""
 
@@ -79,13 +82,34 @@ class SweepFolder:
 
     @classmethod
     def create(cls, results: Path | Location, name: str, job: Job, space: Space | None) -> Self:
-        """A new sweep's folder; UsageError if the name is taken or unfit, or the place can't be written."""
+        """A new sweep's folder, of which nobody else knows; UsageError as `reserve` and `fill`."""
+        folder = cls.reserve(results, name)
+        folder.fill(job, space)
+        return folder
+
+    @classmethod
+    def reserve(cls, results: Path | Location, name: str) -> Self:
+        """A folder to claim and then to `fill`, of which there is nothing yet, on a disk an empty folder.
+
+        UsageError if the name is taken or unfit, or the place can't be written.
+        """
         folder = cls._of(results, name)
-        if folder.place.exists():
-            raise UsageError(
-                f"{_shown(folder)}: the name {name} is taken. Go on with what is there by --resume {name}, or give "
-                "this one another --name."
-            )
+        try:
+            if folder.place.exists():
+                raise folder._taken()
+            if folder.bucket is None:
+                folder.path.mkdir(parents=True)
+        except FileExistsError:
+            raise folder._taken() from None
+        except (OSError, DataError) as error:
+            raise folder._unwritable(error) from error
+        return folder
+
+    def fill(self, job: Job, space: Space | None) -> None:
+        """Write the specs. UsageError where another driver has done so since `reserve`, or the place can't be written.
+
+        What was begun and not ended is removed.
+        """
         # What was stated, beside the whole job: a default nobody stated changes with the optimizer's name.
         origin = {"job_directory": str(job.directory.resolve()), "job": job.stated()}
         texts = {
@@ -93,20 +117,31 @@ class SweepFolder:
             "origin.json": json.dumps(origin),
             "job.yaml": job.to_yaml(),
         }
-        made = False
+        if (self.place / "job.yaml").exists():
+            raise self._taken()
         try:
-            if folder.bucket is not None:  # of a sweep of this name that was removed there
-                shutil.rmtree(folder.path, ignore_errors=True)
-            folder.path.mkdir(parents=True)
-            made = True
+            if self.bucket is not None:  # of a sweep of this name that was removed there
+                self.path.mkdir(parents=True, exist_ok=True)
+                for stale in self.path.iterdir():
+                    if stale.name != LOCK:
+                        Location.of(stale).delete()
             for file, text in texts.items():
-                folder._write(file, text)
-        except (OSError, DataError) as error:
-            if made:
-                folder.remove()
-            reason = f"can't be written ({error.strerror})" if isinstance(error, OSError) else str(error).rstrip(".")
-            raise UsageError(f"{_shown(folder)}: {reason}. Choose another folder with --results.") from error
-        return folder
+                self._write(file, text)
+        except BaseException as error:
+            self.remove()
+            if isinstance(error, OSError | DataError):
+                raise self._unwritable(error) from error
+            raise
+
+    def _taken(self) -> UsageError:
+        return UsageError(
+            f"{_shown(self)}: the name {self.name} is taken. Go on with what is there by --resume {self.name}, or give "
+            "this one another --name."
+        )
+
+    def _unwritable(self, error: OSError | DataError) -> UsageError:
+        reason = f"can't be written ({error.strerror})" if isinstance(error, OSError) else str(error).rstrip(".")
+        return UsageError(f"{_shown(self)}: {reason}. Choose another folder with --results.")
 
     @classmethod
     def resume(cls, results: Path | Location, name: str) -> Self:

@@ -73,8 +73,8 @@ class Following:
         on_plan: Callable[[Plan], None],
         on_leaving: Callable[[frozenset[str]], None],
     ) -> None:
-        """refit: the plan for other nodes. on_plan, on_leaving: told of another number of slots, of other nodes that
-        are about to leave."""
+        """refit: the plan for other nodes. on_plan, on_leaving: told of another number of slots, or of none that
+        there is room for; of other nodes that are about to leave."""
         self._plan = plan
         self._refit = refit
         self._concurrency = concurrency
@@ -90,7 +90,7 @@ class Following:
             self._leaving = state.leaving
             self._on_leaving(state.leaving)
         plan = self._refit(self._plan, state.places())
-        if plan.slots != self._plan.slots:
+        if (plan.slots, plan.room) != (self._plan.slots, self._plan.room):
             self._plan = plan
             self._concurrency.slots = plan.slots
             self._on_plan(plan)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.state import state as cluster_state
 
+from trainyard.cluster.liveness import gone_or_going, leaving_nodes
 from trainyard.data.cache import SharedData
 from trainyard.data.location import Location
 from trainyard.spec.job import Job
@@ -30,7 +30,7 @@ class HostedWorker:
     @property
     def cramped(self) -> bool:
         """Whether its node is about to leave the cluster."""
-        return self._host is not None and self._node in cluster_state.get_draining_nodes()
+        return self._host is not None and self._node in leaving_nodes()
 
     def leave(self) -> None:
         self.close()
@@ -73,9 +73,9 @@ class HostedWorker:
             raise error.cause from None
         except ray.exceptions.RayActorError as error:
             self._host = None
-            alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
             first, *_ = str(error).strip().splitlines()
-            raise CrewLost(f"its process died: {first}", counts=not self._node or self._node in alive) from None
+            by_itself = not gone_or_going({self._node} if self._node else ())
+            raise CrewLost(f"its process died: {first}", counts=by_itself) from None
 
     def _place(self) -> None:
         """Wait until there is room, for as long as it takes: the cluster was found to be large enough."""

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 import torch.distributed as dist
 
+from trainyard.sweep.workers import describe
 from trainyard.training.member import Member
 
 MEETING_TIMEOUT = datetime.timedelta(minutes=5)
@@ -37,7 +38,10 @@ class Meeting:
         self._backend = "nccl" if member.torch_device.type == "cuda" else "gloo"
 
     def form(self, round_number: int) -> None:
-        """Meet the others of the same round. A lone worker meets nobody. RuntimeError or DistError if it can't be."""
+        """Meet the others of the same round. A lone worker meets nobody.
+
+        OSError, RuntimeError or DistError if it can't be: on every rank, none waits for one that has failed.
+        """
         member = self._member
         self.leave()
         if member.workers == 1:
@@ -47,19 +51,35 @@ class Meeting:
         if self._backend == "gloo" and (interface := interface_of(here)):
             os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
         if member.rank == 0:
-            store = _open_store(here, member.workers)
-            ray.get(self._mailbox.post.remote(key, (here, store.port)))
+            store = self._announced(key, here)
         else:
-            host, port = ray.get(self._mailbox.read.remote(key))
+            host, port = _address(ray.get(self._mailbox.read.remote(key)))
             store = dist.TCPStore(host, port, member.workers, is_master=False, timeout=MEETING_TIMEOUT)
         dist.init_process_group(
             self._backend, store=store, rank=member.rank, world_size=member.workers, timeout=EXCHANGE_TIMEOUT
         )
 
+    def _announced(self, key: str, address: str) -> dist.TCPStore:
+        """A new store, of which the others hear; or of what it failed at."""
+        try:
+            store = _open_store(address, self._member.workers)
+        except Exception as error:
+            ray.get(self._mailbox.post.remote(key, describe(error)))
+            raise
+        ray.get(self._mailbox.post.remote(key, (address, store.port)))
+        return store
+
     def leave(self) -> None:
         """Close the connections, if there are any. With gloo the others' exchanges fail at once."""
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _address(posted: tuple[str, int] | str) -> tuple[str, int]:
+    """Of rank 0's store; DistNetworkError where it told why it has none, which is rank 0's failure and not ours."""
+    if isinstance(posted, str):
+        raise dist.DistNetworkError(f"rank 0 opened no store: {posted}")
+    return posted
 
 
 def _open_store(address: str, workers: int) -> dist.TCPStore:

@@ -1,9 +1,9 @@
 """The mirror of a sweep in a bucket: what its driver appends to, brought there while it grows.
 
 A bucket takes whole objects only, so the journal and the study grow on the driver's disk, and whole copies of them
-replace those in the bucket. What another machine finds there is always one moment of the sweep: the study says how many
-events of the journal go with it (a number in the head of the SQLite file, which is replaced at one stroke), the journal
-is brought first, and what it holds beyond is cut off when it is fetched.
+replace those in the bucket. What another machine finds there is always one moment of the sweep: the study says which
+events of the journal go with it (`sweep.mark`), the journal is brought first, and what it holds beyond is cut off when
+it is fetched.
 
 The recorder tells MLflow nothing that is not in the bucket yet (`Journal.sync`). So after the death of the driver's
 machine MLflow never knows of an epoch that the next driver would tell again.
@@ -22,6 +22,7 @@ from trainyard.errors import DataError, RunError
 from trainyard.sweep.claim import RENEW_SECONDS, Claim
 from trainyard.sweep.fetch import fetch
 from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.mark import Mark, write_mark
 
 EVERY_SECONDS = 3.0
 """Between the end of one copy and the next, if the recorder does not ask for one earlier."""
@@ -67,16 +68,16 @@ class NoMirror:
 
 
 @contextlib.contextmanager
-def mirrored(folder: SweepFolder) -> Iterator[Mirror]:
+def mirrored(folder: SweepFolder, claim: Claim | None) -> Iterator[Mirror]:
     """Fetch a sweep from its bucket, as far as it is not here, and keep the bucket up to date.
 
-    UsageError where another driver is at work. RunError at the end for what could not be brought, unless a worse error
-    is under way.
+    claim: the one that this driver has on it; None for a sweep on a disk. RunError for records there that can't be gone
+    on from, and at the end for what could not be brought, unless a worse error is under way.
     """
-    if folder.bucket is None:
+    if claim is None:
         yield NoMirror()
         return
-    mirror = BucketMirror(folder, Claim(folder.bucket, folder.path))
+    mirror = BucketMirror(folder, claim)
     mirror.open()
     try:
         yield mirror
@@ -90,7 +91,7 @@ def mirrored(folder: SweepFolder) -> Iterator[Mirror]:
 
 
 class BucketMirror:
-    """Holds the claim on a sweep, and copies. Threads: `secure` may be called from any."""
+    """Keeps the claim on a sweep alive, and copies. Threads: `secure` may be called from any."""
 
     def __init__(self, folder: SweepFolder, claim: Claim) -> None:
         self.change = threading.Lock()
@@ -110,18 +111,13 @@ class BucketMirror:
         return self._claim.lost
 
     def open(self) -> None:
-        """Claim the sweep, fetch what is not here, and begin."""
-        self._claim.take()
-        try:
-            fetch(self._folder)
-        except BaseException:
-            self._claim.release()
-            raise
+        """Fetch what is not here, and begin."""
+        fetch(self._folder)
         self._thread.start()
         self._claiming.start()
 
     def close(self) -> None:
-        """Bring the rest, and let others go on. RunError where that fails: what is missing is kept on the disk."""
+        """Bring the rest. RunError where that fails: what is missing is kept on the disk."""
         self._closing.set()
         self._thread.join()
         try:
@@ -141,7 +137,6 @@ class BucketMirror:
         finally:
             self._closed.set()
             self._claiming.join()
-            self._claim.release()
 
     def secure(self) -> None:
         with self._copying:
@@ -155,7 +150,8 @@ class BucketMirror:
                 journal = file.read(size)
             (self._bucket / self._folder.journal.name).write_bytes(journal)
             if study is not None:
-                _mark(study, events=journal.count(b"\n"))
+                write_mark(study, Mark.of(journal))
+                self._claim.renew()  # the upload may have taken long
                 (self._bucket / self._folder.study.name).write_bytes(study.read_bytes())
             self._brought = size
 
@@ -211,11 +207,3 @@ def _size(journal: Path) -> int:
 
 def _database(file: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]:
     return contextlib.closing(sqlite3.connect(file))
-
-
-def _mark(study: Path, *, events: int) -> None:
-    """Say in the database how many events of the journal go with it, as `sweep.fetch` reads it."""
-    with _database(study) as database:
-        database.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
-        database.execute(f"PRAGMA user_version={events}")
-        database.commit()

@@ -63,9 +63,16 @@ def places_on(job: Job, node: Node) -> int:
 
 def _places(node: Node, cpus: float, gpus: float) -> int:
     by_cpu = node.get("CPU", 0.0) // cpus if cpus else math.inf
-    # Rounded first, since 1.0 // 0.1 is 9.
-    by_gpu = math.floor(round(node.get("GPU", 0.0) / gpus, 6)) if gpus else math.inf
+    by_gpu = _places_on_gpus(int(node.get("GPU", 0.0)), gpus) if gpus else math.inf
     return int(min(by_cpu, by_gpu))
+
+
+def _places_on_gpus(count: int, gpus: float) -> int:
+    """gpus: of each worker; below 1 it is a share of one GPU, which Ray never takes from two."""
+    if gpus >= 1:
+        return int(count // gpus)
+    # Rounded first, since 1.0 // 0.1 is 9.
+    return count * math.floor(round(1 / gpus, 6))
 
 
 def _too_small(job: Job, nodes: Sequence[Node]) -> str:

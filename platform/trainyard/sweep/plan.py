@@ -53,7 +53,8 @@ class Plan:
     slots: trials at a time. workers: the fewest and the most processes that train one trial. rungs: the epochs at which
     the scheduler may stop trials. epochs: the most that are trained in all; `expected_epochs` with the scheduler's
     stops, assuming that each rung lets one in `reduction_factor` pass. data: how the splits get to the workers, where
-    the data set is known; extraction: the same where something is extracted from them, and shared in their place.
+    the data set is known; extraction: the same where something is extracted from them, and shared in their place. room:
+    whether the nodes that there are by now have room for any trial; else the one slot waits.
     """
 
     slots: int
@@ -68,6 +69,7 @@ class Plan:
     cluster_gpus: float = 0.0
     data: DataPlan | None = None
     extraction: ExtractionPlan | None = None
+    room: bool = True
 
     @property
     def crews(self) -> int:
@@ -159,7 +161,8 @@ def slots_on(job: Job, space: Space, nodes: Sequence[Node]) -> int:
 
 def replanned(plan: Plan, job: Job, space: Space, nodes: Sequence[Node]) -> Plan:
     """The same sweep when its cluster has these nodes."""
-    return _counted(replace(plan, slots=slots_on(job, space, nodes)), job, nodes)
+    room = trials_at_a_time(job, nodes) > 0
+    return _counted(replace(plan, slots=slots_on(job, space, nodes), room=room), job, nodes)
 
 
 def _counted(plan: Plan, job: Job, nodes: Sequence[Node]) -> Plan:

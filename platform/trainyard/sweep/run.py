@@ -8,7 +8,6 @@ from types import FrameType
 
 import ray
 from ray import tune
-from ray.air._internal import usage
 
 from trainyard.cluster.nodes import ClusterState, died_with_its_node
 from trainyard.data.cache import SharedData, share
@@ -183,9 +182,6 @@ def _tuner(
     stopper: tune.Stopper,
     watcher: TuneWatcher,
 ) -> tune.Tuner:
-    # To count which integrations are used, Tune imports mlflow as soon as there is any callback: 2 to 4 s before the
-    # first trial.
-    usage.tag_callbacks = lambda callbacks: False
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(Slot, orders=orders), _place_of_slot(sweep.job)),
         tune_config=tune.TuneConfig(

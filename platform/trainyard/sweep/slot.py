@@ -74,7 +74,7 @@ class Slot(tune.Trainable):
         result = self._run.next_result()
         if not result.done and self._is_leaving():
             self._run.move()
-            self._saved_to_leave = True
+            self._saved_to_leave = self._run.moved  # else the next result says what was in the way
         return self._as_tune_result(result)
 
     def _is_leaving(self) -> bool:

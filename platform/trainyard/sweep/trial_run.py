@@ -124,6 +124,11 @@ class TrialRun:
         if self._goes_on and not self._moved:
             self._guarded(self._leave)
 
+    @property
+    def moved(self) -> bool:
+        """Whether its state is saved and its workers are let go, until the next result is asked for."""
+        return self._moved
+
     def _leave(self) -> None:
         if self._history:
             self._save_last()
