@@ -172,7 +172,7 @@ def test_a_crew_without_room_takes_that_of_one_that_has_nothing_left_to_do(
 ) -> None:
     nodes = {cluster.add() for _ in range(4)}
     driver = Driver(
-        tmp_path, digits, cluster.address, trials=2, epochs=120, resources="{workers: 2, placement: spread}"
+        tmp_path, digits, cluster.address, trials=4, epochs=120, resources="{workers: 2, placement: spread}"
     )
     drivers.append(driver)
     wait(lambda: len({trial for trial, epoch in driver.epochs() if epoch > 1}) == 2, 150)

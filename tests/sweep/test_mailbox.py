@@ -162,6 +162,28 @@ def test_a_mailbox_is_free_again_when_its_slot_is_dead(living: bool, granted: bo
     run(scenario)
 
 
+def test_of_two_that_would_take_over_from_a_dead_slot_one_does() -> None:
+    class SlowlyKnownToBeDead:
+        async def alive(self) -> bool:
+            await asyncio.sleep(0.01)
+            return False
+
+    async def scenario(mailbox: Mailbox) -> None:
+        assert await mailbox.claim("dead", SlowlyKnownToBeDead())
+        claims = [mailbox.claim(name, Slot(living=True)) for name in ("one", "two")]
+        assert await asyncio.gather(*claims) == [True, False]
+
+    run(scenario)
+
+
+def test_a_crew_that_is_sent_home_is_nobodys() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        await mailbox.close("the sweep has ended")
+        assert not await mailbox.claim("one", Slot(living=True))
+
+    run(scenario)
+
+
 def test_what_one_worker_posts_another_reads_also_if_it_asked_first() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         reading = asyncio.create_task(mailbox.read("address"))

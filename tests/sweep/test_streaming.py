@@ -113,7 +113,6 @@ def test_a_training_by_itself(home: Path, tmp_path: Path, ray_nodes: list[dict[s
     assert sorted(seen["0", False]) == sorted(2 * list(range(20_000, 20_000 + VAL)))
 
 
-@pytest.mark.slow
 def test_two_workers_see_each_row_once_an_epoch(home: Path, tmp_path: Path, ray_nodes: list[dict[str, float]]) -> None:
     job = job_for(home, tmp_path, resources={"workers": 2})
     assert swept(job, home, ray_nodes) == ["finished"]

@@ -101,8 +101,12 @@ class Mailbox:
     # -- the slot's side
 
     async def claim(self, name: str, holder: Holder) -> bool:
-        """Take this mailbox for slot `name`; False while another slot that is still alive holds it."""
-        if self._holder is not None and self._holder[0] != name and await self._holder[1].alive():
+        """Take this mailbox for slot `name`; False if it is closed, or while another slot that is alive holds it."""
+        former = self._holder
+        if former is not None and former[0] != name and await former[1].alive():
+            return False
+        # Meanwhile another successor may have taken it, or the crew been sent home.
+        if self._closed or self._holder is not former:
             return False
         self._holder = (name, holder)
         return True
