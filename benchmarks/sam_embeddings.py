@@ -1,6 +1,6 @@
 """What a trial of SAM costs: by trainyard, which embeds images once, and by a script that embeds them in each step.
 
-    python benchmarks/sam_embeddings.py [--architecture tiny] [--images 8] [--epochs 2] [--device cuda] [--json FILE]
+    python benchmarks/sam_embeddings.py [--architecture NAME] [--images 8] [--epochs 2] [--device cuda] [--json FILE]
 
 Made-up blobs of 256x256 pixels, one object each, SAM with random weights from a file, and three trials with other
 learning rates of the mask decoder, box prompts, Dice and cross-entropy, without augmentation. trainyard runs twice, in
@@ -57,7 +57,7 @@ def row(name: str, trials: list[dict[str, float]], epochs: int) -> dict[str, Any
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--architecture", default="sam-vit-base")
+    parser.add_argument("--architecture", default="sam-vit-base", help="a published one: the script knows no other")
     parser.add_argument("--images", type=int, default=8, help="to train on")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
