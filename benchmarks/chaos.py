@@ -28,7 +28,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common import JOB, goal_lines, header, import_digits, parser_of, table, temporary_folder, write_json, write_specs
+from common import (
+    JOB,
+    goal_lines,
+    header,
+    import_digits,
+    names,
+    parser_of,
+    table,
+    temporary_folder,
+    write_json,
+    write_specs,
+)
 from faults import leftovers
 from faults.audit import Expected, audit, read_runs, read_states
 from faults.havoc import NAME, Havoc, Place, environment
@@ -148,18 +159,6 @@ def _shared_memory() -> tempfile.TemporaryDirectory[str]:
 
 def rows_of(sides: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"variant": VARIANTS[name].what, **row} for name, side in sides.items() for row in side["by_kind"]]
-
-
-def names(known: Sequence[str]) -> Any:
-    """An argument type: some of the known names, with commas between them."""
-
-    def chosen(text: str) -> list[str]:
-        wanted = [name.strip() for name in text.split(",")]
-        if unknown := [name for name in wanted if name not in known]:
-            raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; there are {', '.join(known)}")
-        return wanted
-
-    return chosen
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

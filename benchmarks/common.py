@@ -49,6 +49,18 @@ class SideFailed(Exception):
     """A side ended with an error or took too long; the message ends with the last lines that it printed."""
 
 
+def names(known: Sequence[str]) -> Any:
+    """An argument type: some of the known names, with commas between them."""
+
+    def chosen(text: str) -> list[str]:
+        wanted = [name.strip() for name in text.split(",")]
+        if unknown := [name for name in wanted if name not in known]:
+            raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; there are {', '.join(known)}")
+        return wanted
+
+    return chosen
+
+
 def parser_of(description: str | None) -> argparse.ArgumentParser:
     """A parser for the options of a benchmark, with --json. description: the docstring of its file."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

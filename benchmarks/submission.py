@@ -36,6 +36,7 @@ from common import (
     header,
     import_digits,
     median,
+    names,
     parser_of,
     report_sides,
     run_command,
@@ -188,12 +189,10 @@ def ratios(seconds: Mapping[str, Sequence[float]], others: Mapping[str, Sequence
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--repeat", type=int, default=5, help="rounds that count (default 5)")
-    parser.add_argument("--only", default=",".join(WHAT), metavar="SIDES", help="default all")
+    parser.add_argument("--only", type=names(tuple(WHAT)), default=list(WHAT), help="default all")
     parser.add_argument("--timeline", action="store_true", help="print what the processes did in the last round")
     options = parser.parse_args(arguments)
-    sides = options.only.split(",")
-    if unknown := set(sides) - set(WHAT):
-        parser.error(f"there is no side {unknown.pop()}; there are {', '.join(WHAT)}")
+    sides = options.only
     head = header()
     seconds: dict[str, list[float]] = {side: [] for side in WHAT}
     others: dict[str, list[float]] = {side: [] for side in WHAT}

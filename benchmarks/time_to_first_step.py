@@ -28,6 +28,7 @@ from common import (
     header,
     import_digits,
     median,
+    names,
     parser_of,
     report_sides,
     run_command,
@@ -114,12 +115,10 @@ def ratios(seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--repeat", type=int, default=3, help="timed runs of each side (default 3)")
-    parser.add_argument("--only", default=",".join(WORKERS), metavar="SIDES", help="default all")
+    parser.add_argument("--only", type=names(tuple(WORKERS)), default=list(WORKERS), help="default all")
     parser.add_argument("--no-breakdown", action="store_true", help="leave the runs with the probe out")
     options = parser.parse_args(arguments)
-    sides = options.only.split(",")
-    if unknown := set(sides) - set(WORKERS):
-        parser.error(f"there is no side {unknown.pop()}; there are {', '.join(WORKERS)}")
+    sides = options.only
     head = header()
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     failed: dict[str, str] = {}

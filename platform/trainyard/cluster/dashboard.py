@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from trainyard.cluster.variables import variable
 from trainyard.errors import UsageError
 
 ADDRESS_SETTING = "RAY_API_SERVER_ADDRESS"
@@ -70,7 +71,8 @@ def connect(url: str) -> Any:
     # They tell every upload.
     for module in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging"):
         logging.getLogger(f"ray.{module}").setLevel(logging.WARNING)
-    with _instead_of_any_other(url):
+    # Ray's client prefers what this variable and RAY_ADDRESS say to what it is told.
+    with variable(ADDRESS_SETTING, url):
         try:
             return Client(url, headers=_headers())
         except AuthenticationError:
@@ -78,20 +80,6 @@ def connect(url: str) -> Any:
             if not token:
                 raise
             return Client(url, headers={**_headers(), **token})
-
-
-@contextlib.contextmanager
-def _instead_of_any_other(url: str) -> Iterator[None]:
-    """While Ray's client is made: it prefers what RAY_API_SERVER_ADDRESS and RAY_ADDRESS say to what it is told."""
-    before = os.environ.get(ADDRESS_SETTING)
-    os.environ[ADDRESS_SETTING] = url
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[ADDRESS_SETTING]
-        else:
-            os.environ[ADDRESS_SETTING] = before
 
 
 def _headers() -> dict[str, str]:

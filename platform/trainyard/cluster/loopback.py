@@ -1,8 +1,9 @@
 """A Ray that only this machine can reach."""
 
 import contextlib
-import os
 from collections.abc import Iterator
+
+from trainyard.cluster.variables import variable
 
 
 @contextlib.contextmanager
@@ -16,16 +17,11 @@ def on_loopback() -> Iterator[None]:
     """
     from ray._private import ray_constants
 
-    setting, before = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
-    inherited = os.environ.get(setting)
+    before = ray_constants.ENABLE_RAY_CLUSTER
     # The variable is for the processes that Ray starts; here it has been read already.
-    os.environ[setting] = "0"
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-        if inherited is None:
-            del os.environ[setting]
-        else:
-            os.environ[setting] = inherited
+    with variable(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0"):
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        try:
+            yield
+        finally:
+            ray_constants.ENABLE_RAY_CLUSTER = before

@@ -91,15 +91,9 @@ class _Host:
 
     def __init__(self, job: Job, directory: Path | None, data: SharedData | SharedExtraction) -> None:
         # Imported here: the driver needs none of it.
-        import torch
+        from trainyard.sweep.worker import lone_worker
 
-        from trainyard.sweep.worker import Worker
-        from trainyard.sweep.workers import SoloWorkers
-        from trainyard.training.trial import Member
-
-        torch.set_num_threads(job.resources.cpus_per_worker)
-        member = Member(device="cuda" if job.resources.gpus_per_worker else "cpu")
-        self._workers = SoloWorkers(Worker(job, data.read, member=member, directory=directory))
+        self._workers = lone_worker(job, data.read, directory=directory, gpus=job.resources.gpus_per_worker)
 
     def node(self) -> str:
         return str(ray.get_runtime_context().get_node_id())

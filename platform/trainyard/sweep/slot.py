@@ -144,12 +144,6 @@ def _claimed(orders: SlotOrders) -> Any:
 
 def _solo(orders: SlotOrders) -> Workers:
     # torch is imported only by slots that train themselves: a crew's slot does without, and starts 4 s sooner.
-    import torch
+    from trainyard.sweep.worker import lone_worker
 
-    from trainyard.sweep.worker import Worker
-    from trainyard.sweep.workers import SoloWorkers
-    from trainyard.training.trial import Member
-
-    torch.set_num_threads(orders.job.resources.cpus_per_worker)
-    device = "cuda" if gpus_of_trial(orders.job) else "cpu"
-    return SoloWorkers(Worker(orders.job, orders.data.read, member=Member(device=device), directory=orders.directory))
+    return lone_worker(orders.job, orders.data.read, directory=orders.directory, gpus=gpus_of_trial(orders.job))

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainyard.data.dataset import Dataset
@@ -128,10 +127,6 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
 @contextlib.contextmanager
 def _workers(training: Training) -> Iterator[Workers]:
     job = training.job
-    if not (job.resources.crew or training.on_cluster):
-        import torch
-
-        torch.set_num_threads(job.resources.cpus_per_worker)
     if not training.on_ray:
         yield _solo(training, _read_here(training))
         return
@@ -168,8 +163,11 @@ def _read_here(training: Training) -> Callable[[], "AnyData"]:
     """What one worker in this process is trained on: extracted now, and decoded once it is called."""
     job = training.job
     if job.model.extracts:
+        import torch
+
         from trainyard.training.extraction.here import read_extracted_here
 
+        torch.set_num_threads(job.resources.cpus_per_worker)
         extracted = read_extracted_here(job, training.dataset, "cuda" if job.resources.gpus_per_worker else "cpu")
         return lambda: extracted
     from trainyard.data.local import read_here
@@ -191,11 +189,7 @@ def _shared(training: Training) -> "SharedData | SharedExtraction":
 
 
 def _solo(training: Training, read: Callable[[], "AnyData"]) -> Workers:
-    from trainyard.sweep.worker import Worker
-    from trainyard.sweep.workers import SoloWorkers
-    from trainyard.training.trial import Member
+    from trainyard.sweep.worker import lone_worker
 
-    resources = training.job.resources
-    member = Member(device="cuda" if resources.gpus_per_worker else "cpu")
-    directory: Path = training.job.directory
-    return SoloWorkers(Worker(training.job, read, member=member, directory=directory))
+    job = training.job
+    return lone_worker(job, read, directory=job.directory, gpus=job.resources.gpus_per_worker)

@@ -11,6 +11,7 @@ from typing import Any
 from trainyard.data.location import Location
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Drawn, EpochDone, Started
+from trainyard.sweep.workers import SoloWorkers
 from trainyard.training import checkpoint
 from trainyard.training.gradients.health import Finding
 from trainyard.training.kinds import AnyData, AnyTrial, build_trial
@@ -80,3 +81,12 @@ class Worker:
     def _running(self) -> AnyTrial:
         assert self._trial is not None, "no trial has been started"
         return self._trial
+
+
+def lone_worker(job: Job, data: Callable[[], AnyData], *, directory: Path | None, gpus: float) -> SoloWorkers:
+    """One worker in this process, on as many threads as the job gives it CPUs; on a GPU if it has any of one."""
+    import torch
+
+    torch.set_num_threads(job.resources.cpus_per_worker)
+    member = Member(device="cuda" if gpus else "cpu")
+    return SoloWorkers(Worker(job, data, member=member, directory=directory))
