@@ -167,18 +167,46 @@ def test_the_death_of_a_node_is_not_the_doing_of_its_trial(
     assert "aylet" not in driver.log.read_text(), "Ray's messages are among ours"
 
 
-def test_a_crew_without_room_takes_that_of_one_that_has_nothing_left_to_do(
-    cluster: Machines, drivers: list[Driver], tmp_path: Path, digits: Path
+@pytest.mark.parametrize(
+    ("trials", "search"),
+    [
+        pytest.param(4, "scheduler: none", id="more trials than crews"),
+        pytest.param(2, "scheduler: {name: pbt, interval: 5}", id="all trials alive"),
+    ],
+)
+def test_a_crew_that_will_not_have_room_again_leaves_its_trial_to_another(
+    cluster: Machines, drivers: list[Driver], tmp_path: Path, digits: Path, trials: int, search: str
 ) -> None:
+    """A fixed cluster, which has become too small for both crews."""
     nodes = {cluster.add() for _ in range(4)}
-    driver = Driver(
-        tmp_path, digits, cluster.address, trials=4, epochs=120, resources="{workers: 2, placement: spread}"
-    )
+    resources = "{workers: 2, placement: spread}"
+    driver = Driver(tmp_path, digits, cluster.address, trials=trials, epochs=30, search=search, resources=resources)
     drivers.append(driver)
     wait(lambda: len({trial for trial, epoch in driver.epochs() if epoch > 1}) == 2, 150)
     (victim, *_) = nodes - set(cluster.of_actors("Roster"))
     cluster.kill(victim)
     driver.assert_complete()
+    assert set(cluster.counted_deaths()) <= {0}
+
+
+@pytest.mark.parametrize(("placement", "cpus", "expected"), [("spread", (2, 2), {0, 1}), ("one_node", (1, 1, 2), {2})])
+def test_a_crew_is_where_its_job_wants_it(
+    cluster: Machines,
+    drivers: list[Driver],
+    tmp_path: Path,
+    digits: Path,
+    placement: str,
+    cpus: tuple[int, ...],
+    expected: set[int],
+) -> None:
+    nodes = [cluster.add(count) for count in cpus]
+    resources = f"{{workers: 2, placement: {placement}}}"
+    driver = Driver(tmp_path, digits, cluster.address, trials=1, epochs=1000, resources=resources)
+    drivers.append(driver)
+    wait(lambda: len(driver.epochs()) > 0, 120)
+    workers = cluster.of_actors("RayTrainWorker")
+    assert len(workers) == 2
+    assert {nodes.index(node) for node in workers} == expected
 
 
 def test_an_autoscaling_cluster_is_asked_for_what_the_sweep_needs(

@@ -1,14 +1,19 @@
 """Crews on a real Ray: warm, data-parallel, and hard to kill."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from ray._private.state import actors
+from ray.util.placement_group import placement_group_table
 
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
+from trainyard.sweep.crew import Crew, CrewOrders, close_crews, open_mailboxes
 from trainyard.tracking.events import Event, TrialEpoch
 
+from ..cluster.machines import wait
 from .conftest import Bench, Ran, choice
 from .test_sweep import epochs_of, mlflow_runs, states
 
@@ -51,3 +56,24 @@ def test_two_workers_train_what_one_would(bench: Bench, ran: Ran) -> None:
         return [e.metrics["train/loss"] for e in events if isinstance(e, TrialEpoch) and e.trial == 0]
 
     assert losses(ran.events) == pytest.approx(losses(alone), rel=1e-4)
+
+
+def test_a_crew_that_waits_for_room_comes_home(
+    ray_nodes: list[dict[str, float]], digits_job: Job, tmp_path: Path
+) -> None:
+    job = digits_job.with_values({"resources.workers": 9})
+    (mailbox,) = open_mailboxes(1)
+    orders = CrewOrders(job=job, directory=None, data=cast(Any, None))
+    crew = Crew("too-many", orders, mailbox, {"storage_path": str(tmp_path)})
+    wait(lambda: "PENDING" in group_states())
+    close_crews([crew])
+    assert group_states() <= {"REMOVED"}
+    wait(lambda: not [actor for actor in living_actors() if actor == "CrewController"], 10)
+
+
+def group_states() -> set[str]:
+    return {group["state"] for group in placement_group_table().values()}
+
+
+def living_actors() -> list[str]:
+    return [actor["ActorClassName"] for actor in actors().values() if actor["State"] != "DEAD"]

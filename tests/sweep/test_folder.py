@@ -6,7 +6,7 @@ import pytest
 
 from trainyard.cli.options import results_at
 from trainyard.data.location import Location
-from trainyard.errors import SpecError, UsageError
+from trainyard.errors import UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.checkpoints import Tidying, TrialFolder
@@ -34,9 +34,9 @@ def test_of_a_bucket_the_driver_has_a_part_on_its_own_disk(tmp_path: Path, monke
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "UPPER", "a" * 64, "a\nb", "a b"])
 def test_a_name_can_not_leave_the_results(tmp_path: Path, digits_job: Job, name: str) -> None:
     for results in (tmp_path / "results", Location.of("s3://lab/results")):
-        with pytest.raises(SpecError, match="--name must be 1 to 63 of a-z"):
+        with pytest.raises(UsageError, match="--name must be 1 to 63 of a-z"):
             SweepFolder.create(results, name, digits_job, None)
-        with pytest.raises(SpecError, match="--name must be"):
+        with pytest.raises(UsageError, match="--name must be"):
             SweepFolder.resume(results, name)
     assert list(tmp_path.iterdir()) == []
 

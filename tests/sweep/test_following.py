@@ -59,14 +59,6 @@ def test_slots_follow_the_places_up_to_the_trials(sweep: Sweep) -> None:
     assert sweep.plans[-1].cluster_cpus == 6
 
 
-def test_a_crew_that_waits_for_room_keeps_no_other_from_its_trials(digits_job: Job) -> None:
-    sweep = Sweep(digits_job.with_values({"resources.workers": 2}))
-    assert sweep.sees(cluster("a", "b")) == 2
-    assert sweep.sees(cluster("a")) == 2
-    assert [plan.slots for plan in sweep.plans] == [1]
-    assert sweep.sees(cluster("a", "b", "c")) == 3
-
-
 def test_a_cluster_without_nodes_leaves_one_slot_that_waits(sweep: Sweep) -> None:
     assert sweep.sees(cluster()) == 1
     assert not sweep.plans[-1].room

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trainyard.sweep import mailbox as mailbox_module
-from trainyard.sweep.mailbox import Answer, Mailbox
+from trainyard.sweep.mailbox import Answer, Mailbox, Reply
 
 
 def run(scenario: Callable[[Mailbox], Awaitable[Any]]) -> Any:
@@ -17,12 +17,10 @@ def run(scenario: Callable[[Mailbox], Awaitable[Any]]) -> Any:
     return asyncio.run(bounded())
 
 
-class Slot:
-    def __init__(self, *, living: bool) -> None:
-        self.living = living
-
-    async def alive(self) -> bool:
-        return self.living
+async def started(mailbox: Mailbox) -> Reply:
+    """What the crew answers to its first command, once it is there."""
+    assert await mailbox.ready(5)
+    return await mailbox.call("start")
 
 
 async def worker(mailbox: Mailbox, rank: int, generation: str = "a", size: int = 2, *, commands: int = 1) -> list[str]:
@@ -44,22 +42,22 @@ async def worker(mailbox: Mailbox, rank: int, generation: str = "a", size: int =
 
 def test_a_command_goes_to_every_worker_and_all_answers_come_back() -> None:
     async def scenario(mailbox: Mailbox) -> None:
-        reply, *_ = await asyncio.gather(mailbox.call("epoch"), worker(mailbox, 0), worker(mailbox, 1))
-        assert {answer.value for answer in reply.answers} == {"epoch by 0", "epoch by 1"}
+        reply, *_ = await asyncio.gather(started(mailbox), worker(mailbox, 0), worker(mailbox, 1))
+        assert {answer.value for answer in reply.answers} == {"start by 0", "start by 1"}
         assert reply.lost is None
 
     run(scenario)
 
 
-def test_a_command_given_before_the_crew_is_there_waits_for_it() -> None:
+def test_a_crew_is_there_when_all_its_workers_are() -> None:
     async def scenario(mailbox: Mailbox) -> None:
-        call = asyncio.create_task(mailbox.call("start"))
-        first = asyncio.create_task(worker(mailbox, 0))
+        assert not await mailbox.ready(0.01)
+        ready = asyncio.create_task(mailbox.ready(5))
+        await mailbox.join(rank=0, size=2, generation="a")
         await asyncio.sleep(0.01)
-        assert not call.done()
-        await worker(mailbox, 1)
-        await first
-        assert (await call).lost is None
+        assert not ready.done()
+        await mailbox.join(rank=1, size=2, generation="a")
+        assert await ready
 
     run(scenario)
 
@@ -67,9 +65,10 @@ def test_a_command_given_before_the_crew_is_there_waits_for_it() -> None:
 def test_commands_are_carried_out_once_and_in_order() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         workers = [asyncio.create_task(worker(mailbox, rank, commands=3)) for rank in (0, 1)]
-        for verb in ("start", "epoch", "stop"):
+        assert await mailbox.ready(5)
+        for verb in ("start", "epoch", "state"):
             await mailbox.call(verb)
-        assert await asyncio.gather(*workers) == [["start", "epoch", "stop"]] * 2
+        assert await asyncio.gather(*workers) == [["start", "epoch", "state"]] * 2
 
     run(scenario)
 
@@ -78,7 +77,7 @@ def test_a_new_generation_ends_the_command_under_way_as_lost() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         await mailbox.join(rank=0, size=2, generation="old")
         await mailbox.join(rank=1, size=2, generation="old")
-        call = asyncio.create_task(mailbox.call("epoch"))
+        call = asyncio.create_task(mailbox.call("start"))
         await asyncio.sleep(0.01)
         await mailbox.join(rank=1, size=2, generation="new")
         reply = await call
@@ -108,7 +107,7 @@ def test_a_worker_of_a_former_generation_is_to_end_and_its_answer_is_dropped() -
         command = await mailbox.next(generation="old", after=0)
         assert command is not None
         assert command.verb == "quit"  # by itself: a run of Ray Train whose workers return is over
-        call = asyncio.create_task(mailbox.call("epoch"))
+        call = asyncio.create_task(mailbox.call("start"))
         await asyncio.sleep(0.01)
         await mailbox.answer(generation="old", number=1, answer=Answer(rank=0, value="stale"))
         await mailbox.answer(generation="new", number=1, answer=Answer(rank=0, value="fresh"))
@@ -119,12 +118,13 @@ def test_a_worker_of_a_former_generation_is_to_end_and_its_answer_is_dropped() -
 
 def test_a_crew_that_cannot_start_is_given_up_with_the_reason() -> None:
     async def scenario(mailbox: Mailbox) -> None:
-        call = asyncio.create_task(mailbox.call("start"))
+        ready = asyncio.create_task(mailbox.ready(5))
         for start in range(mailbox_module.BROKEN_LIMIT):
-            assert not call.done(), f"given up after {start} starts"
+            assert not ready.done(), f"given up after {start} starts"
             for rank in ("0", "1"):
                 await mailbox.broken(rank, "ModuleNotFoundError: No module named 'timm'")
-        reply = await call
+        assert await ready
+        reply = await mailbox.call("start")
         assert reply.final
         assert reply.lost == "the crew could not start: ModuleNotFoundError: No module named 'timm'"
 
@@ -152,34 +152,51 @@ def test_a_request_without_news_is_answered_after_a_while(monkeypatch: pytest.Mo
     run(scenario)
 
 
-@pytest.mark.parametrize(("living", "granted"), [(True, False), (False, True)])
-def test_a_mailbox_is_free_again_when_its_slot_is_dead(living: bool, granted: bool) -> None:
+def test_a_new_slot_ends_what_the_one_before_it_waits_for_and_gets_its_own_answers() -> None:
     async def scenario(mailbox: Mailbox) -> None:
-        assert await mailbox.claim("one", Slot(living=living))
-        assert await mailbox.claim("one", Slot(living=living))
-        assert await mailbox.claim("two", Slot(living=True)) is granted
+        await mailbox.join(rank=0, size=1, generation="a")
+        before = asyncio.create_task(mailbox.call("start"))
+        await asyncio.sleep(0.01)
+        await mailbox.hand_over()
+        now = asyncio.create_task(mailbox.call("start"))
+        await asyncio.sleep(0.01)
+        for number in (1, 2):
+            await mailbox.answer(generation="a", number=number, answer=Answer(rank=0, value=number))
+        assert (await before).lost == "another slot has the crew"
+        assert [answer.value for answer in (await now).answers] == [2]
 
     run(scenario)
 
 
-def test_of_two_that_would_take_over_from_a_dead_slot_one_does() -> None:
-    class SlowlyKnownToBeDead:
-        async def alive(self) -> bool:
-            await asyncio.sleep(0.01)
-            return False
-
+def test_a_trial_is_stopped_without_waiting_for_a_crew_or_an_answer() -> None:
     async def scenario(mailbox: Mailbox) -> None:
-        assert await mailbox.claim("dead", SlowlyKnownToBeDead())
-        claims = [mailbox.claim(name, Slot(living=True)) for name in ("one", "two")]
-        assert await asyncio.gather(*claims) == [True, False]
+        await mailbox.stop()  # nobody is there
+        await mailbox.join(rank=0, size=1, generation="a")
+        await mailbox.stop()
+        assert await worker(mailbox, 0, size=1) == ["stop"]
 
     run(scenario)
 
 
-def test_a_crew_that_is_sent_home_is_nobodys() -> None:
+@pytest.mark.parametrize("news", ["forming", "let_go"])
+def test_a_crew_that_is_gone_is_known_to_be_lost_before_another_has_come(news: str) -> None:
     async def scenario(mailbox: Mailbox) -> None:
-        await mailbox.close("the sweep has ended")
-        assert not await mailbox.claim("one", Slot(living=True))
+        await mailbox.join(rank=0, size=1, generation="a", node="one")
+        call = asyncio.create_task(mailbox.call("start"))
+        await asyncio.sleep(0.01)
+        await getattr(mailbox, news)()
+        reply = await call
+        assert (reply.lost, reply.nodes) == ("a worker of the crew died", {"one"})
+        assert not await mailbox.ready(0.01)
+
+    run(scenario)
+
+
+def test_a_crew_that_has_come_between_two_commands_has_no_trial_to_go_on_with() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        await asyncio.gather(worker(mailbox, 0, "old", size=1), started(mailbox))
+        await mailbox.join(rank=0, size=1, generation="new")
+        assert (await mailbox.call("epoch")).lost == "a worker of the crew died"
 
     run(scenario)
 
@@ -200,7 +217,7 @@ def test_a_crew_that_is_let_go_ends_and_the_next_command_waits_for_another() -> 
         await asyncio.sleep(0.01)
         await mailbox.let_go()
         assert await asyncio.gather(*old) == [["quit"], ["quit"]]
-        call = asyncio.create_task(mailbox.call("start"))
+        call = asyncio.create_task(started(mailbox))
         await asyncio.sleep(0.01)
         assert not call.done()
         await worker(mailbox, 0, "new", size=1)
@@ -222,7 +239,7 @@ def test_a_reply_says_where_the_crew_is() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         for rank, node in ((0, "one"), (1, "two")):
             await mailbox.join(rank=rank, size=2, generation="a", node=node)
-        call = asyncio.create_task(mailbox.call("epoch"))
+        call = asyncio.create_task(started(mailbox))
         await asyncio.sleep(0.01)
         for rank in (0, 1):
             await mailbox.answer(generation="a", number=1, answer=Answer(rank=rank))
@@ -235,7 +252,7 @@ def test_a_crew_is_cramped_until_there_is_a_larger_one() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         async def cramped(generation: str, size: int) -> bool:
             workers = [worker(mailbox, rank, generation, size) for rank in range(size)]
-            reply, *_ = await asyncio.gather(mailbox.call("epoch"), *workers)
+            reply, *_ = await asyncio.gather(started(mailbox), *workers)
             return bool(reply.cramped)
 
         assert not await cramped("a", 1)
@@ -249,8 +266,8 @@ def test_a_crew_is_cramped_until_there_is_a_larger_one() -> None:
 
 def test_a_mailbox_says_whether_its_crew_is_still_wanted() -> None:
     async def scenario(mailbox: Mailbox) -> None:
-        assert not await mailbox.is_closed()
+        assert await mailbox.forming()
         await mailbox.close("the sweep has ended")
-        assert await mailbox.is_closed()
+        assert not await mailbox.forming()
 
     run(scenario)

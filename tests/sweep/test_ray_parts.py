@@ -31,6 +31,8 @@ HOOKS = {
         "_maybe_update_trial_queue",
         "_maybe_add_actors",
         "_maybe_reuse_cached_actor",
+        "_maybe_cache_trial_actor",
+        "_cleanup_cached_actors",
         "_process_trial_failure",
         "_schedule_trial_actor",
         "_wrapped",
@@ -42,6 +44,7 @@ ATTRIBUTES = {
     TUNE: [
         "_actor_cache",
         "_actor_manager",
+        "_live_trials",
         "_max_pending_trials",
         "_pending_trials",
         "_pending_trials_list",
@@ -50,6 +53,7 @@ ATTRIBUTES = {
         "_search_alg",
         "_staged_trials",
         "_trial_to_actor",
+        "_trials",
     ],
     "ray.tune.experiment.trial:Trial": ["run_metadata.num_failures += 1"],
 }

@@ -148,13 +148,22 @@ def test_an_error_of_the_sweep_itself_ends_it_and_leaves_it_to_be_resumed(bench:
         assert sorted(m.step for m in client.get_metric_history(run.info.run_id, "val/loss")) == [1, 2, 3]
 
 
+def slots_so_far() -> set[str]:
+    """The actor ids of all slots that were ever started."""
+    from ray._private.state import actors
+
+    return {actor for actor, entry in actors().items() if "ResourceTrainable" in entry["ActorClassName"]}
+
+
 def test_a_population_exchanges_weights(bench: Bench) -> None:
     """The trial that cannot learn (rate 0 at the start) ends as good as the one that can, so it got its weights."""
     parameters = {"optimizer.lr": {"type": "float", "low": 1e-9, "high": 1e-2, "log": True}}
     start = [{"optimizer.lr": 1e-2}, {"optimizer.lr": 1e-9}]
     pbt = {"name": "pbt", "interval": 1, "quantile": 0.5}
     space = bench.space(parameters, trials=2, max_concurrent=None, scheduler=pbt, start_from=start)
+    before = slots_so_far()
     ran = bench.run(bench.job(training__epochs=8), space)
+    assert len(slots_so_far() - before) == 2, "slots were started anew after an exchange"
     assert set(states(ran).values()) == {"finished"}
     assert all(epochs == sorted(set(epochs)) for epochs in epochs_of(ran).values())
     finals = [record.best[0].value for record in ran.outcome.records.values()]
@@ -164,7 +173,9 @@ def test_a_population_exchanges_weights(bench: Bench) -> None:
 
 def test_hyperband_pauses_and_wakes_trials_without_losing_epochs(bench: Bench) -> None:
     space = bench.space(trials=6, max_concurrent=None, scheduler={"name": "hyperband", "reduction_factor": 2})
+    before = slots_so_far()
     ran = bench.run(bench.job(training__epochs=4), space)
+    assert len(slots_so_far() - before) == 2
     assert ran.outcome.state == "finished"
     assert set(states(ran).values()) <= {"finished", "pruned"}
     for epochs in epochs_of(ran).values():

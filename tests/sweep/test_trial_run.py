@@ -12,7 +12,7 @@ from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Assignment, EpochDone, Started
 from trainyard.sweep.checkpoints import TrialFolder, keep_only
 from trainyard.sweep.trial_run import LOSS_LIMIT, Result, TrialRun
-from trainyard.sweep.workers import CrewLost
+from trainyard.sweep.workers import CrewLost, NoWorkers
 
 EPOCHS = 4
 
@@ -248,6 +248,12 @@ def test_a_trial_whose_state_cannot_be_saved_has_not_moved_and_says_why(digits_j
     assert not run.moved
     last = run.next_result()
     assert (last.state, last.reason) == ("unfinished", "No space left on device")
+
+
+def test_workers_that_will_never_come_end_no_trial(digits_job: Job, folder: TrialFolder) -> None:
+    run = TrialRun(Assignment(trial=7), digits_job, NoWorkers("the roster died"), folder)
+    last = run.next_result()
+    assert (last.state, last.reason) == ("unfinished", "the roster died")
 
 
 def test_a_trial_that_has_ended_does_not_move(digits_job: Job, folder: TrialFolder) -> None:

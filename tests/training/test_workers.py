@@ -5,13 +5,14 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from trainyard.data.split import TrialData
+from trainyard.data.split import MemorySplit, TrialData
 from trainyard.spec.job import Job
 from trainyard.training.trial import Trial
 
@@ -78,6 +79,10 @@ TASKS: dict[str, dict[str, Any]] = {
         "objective": {"metric": "val/map", "mode": "max"},
     },
 }
+FEW = 2
+TASKS |= {f"few {name}": TASKS[name] for name in ("label", "mask", "boxes")}
+"""The same with so few rows to evaluate on that a third worker has none."""
+
 CASES: list[dict[str, Any]] = [
     {"name": "four", "data": "label", "workers": 4, "overlap": False},
     {"name": "two", "data": "label", "workers": 2, "overlap": False},
@@ -87,6 +92,9 @@ CASES: list[dict[str, Any]] = [
     {"name": "overlapped", "data": "label", "workers": 2, "overlap": True},
     {"name": "masks", "data": "mask", "workers": 2, "overlap": False},
     {"name": "uneven masks", "data": "mask", "workers": 3, "overlap": False},
+    {"name": "a worker without evaluation rows", "data": "few label", "workers": 3, "overlap": False},
+    {"name": "a worker without masks to evaluate on", "data": "few mask", "workers": 3, "overlap": False},
+    {"name": "a worker without boxes to evaluate on", "data": "few boxes", "workers": 3, "overlap": False},
     {"name": "prompted", "data": "prompted", "workers": 2, "overlap": False},
     {"name": "boxes", "data": "boxes", "workers": 2, "overlap": False},
     {"name": "uneven boxes", "data": "boxes", "workers": 3, "overlap": False},
@@ -111,7 +119,12 @@ def made(make_job: Callable[..., Job], make_scenes: Callable[..., TrialData], da
     """A job and its data for each of the tasks."""
     masks, boxes = make_scenes("mask"), make_scenes("boxes")
     of = {"label": data, "mixed": data, "mask": masks, "prompted": masks, "boxes": boxes, "proposals": boxes}
+    of |= {name: few(of[name.removeprefix("few ")]) for name in TASKS if name.startswith("few ")}
     return {name: (make_job(**TASKS[name]), found) for name, found in of.items()}
+
+
+def few(data: TrialData) -> TrialData:
+    return replace(data, evaluate=MemorySplit.of(data.evaluate.first(FEW)))
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,7 @@ def prepare(wanted: Wanted, root: Path) -> Prepared:
     SpecError and UsageError with what is wrong; nothing is written or sent.
     """
     from trainyard.cli.request import default_name
+    from trainyard.sweep.folder import check_name
 
     environment = variables(wanted.environment)
     if own := {SUBMITTED_AS, GIT_SETTING} & environment.keys():
@@ -86,7 +87,7 @@ def prepare(wanted: Wanted, root: Path) -> Prepared:
         require_files(job, space, elsewhere=True)
         _check_data(job)
     name = wanted.resume or wanted.name or (default_name(job) if job is not None else "")
-    _check_name(name, "--resume" if wanted.resume else "--name")
+    check_name(name, "--resume" if wanted.resume else "--name")
     shipment = shipment_of(root, specs, job, space, wanted.include)
     shipment.check()
     options = {
@@ -142,15 +143,6 @@ def _check_data(job: Job) -> None:
             "storage, and write data.path=/shared/data/NAME or s3://BUCKET/NAME."
         )
         raise SpecError(job.source.locate([Flaw(("data", "path"), message)]))
-
-
-def _check_name(name: str, option: str) -> None:
-    from trainyard.sweep.folder import NAME
-
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"{option} must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, got {name!r}."
-        )
 
 
 def _check_secrets(shown: Sequence[str]) -> None:

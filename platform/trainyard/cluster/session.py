@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
+    # A thread that asks Ray for something after the end of the session would start another one.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 
 

@@ -5,6 +5,8 @@
 - A slot that is being started is let alone. Tune gives a trial to whichever slot is free first and then kills the one
   that was being started for it: with short trials a newcomer, which takes half a minute to import everything, never
   came up.
+- Where the scheduler pauses trials, their slots wait for the next ones. Tune keeps a slot only for a trial that waits
+  for one at that moment: each exchange of a population would start all of them anew.
 - The death of a slot counts against its trial only where the node lives on.
 - A slot that dies between two trials ends neither: Tune hears of it twice, and takes the second time for the trial's
   end.
@@ -86,6 +88,43 @@ class SlotController(TuneController):
                 self._staged_trials.add(trial)
                 self._actor_cache.increase_max(trial.placement_group_factory)
                 self._schedule_trial_actor(trial)
+
+    # -- slots between two trials
+
+    def _maybe_cache_trial_actor(self, trial: Trial) -> bool:
+        if not self._pauses:
+            return bool(super()._maybe_cache_trial_actor(trial))
+        self._staged_trials.add(trial)  # Tune keeps none where no trial is staged
+        try:
+            with self._keeping(self._actor_cache.num_cached_objects + 1):
+                return bool(super()._maybe_cache_trial_actor(trial))
+        finally:
+            self._staged_trials.discard(trial)
+
+    def _cleanup_cached_actors(self, force_all: bool = False) -> None:
+        spare = self._actor_manager.num_total_actors - self._slots_in_use()
+        keep = self._actor_cache.num_cached_objects - max(0, spare) if self._pauses else 0
+        with self._keeping(keep):
+            super()._cleanup_cached_actors(force_all=force_all)
+
+    def _slots_in_use(self) -> int:
+        """Slots that trials have or will have."""
+        if not self._search_alg.is_finished():
+            return self._concurrency.slots
+        return min(self._concurrency.slots, sum(not trial.is_finished() for trial in self._live_trials))
+
+    @contextlib.contextmanager
+    def _keeping(self, slots: int) -> Iterator[None]:
+        """Within it Tune keeps so many slots more than trials are staged. All slots of a sweep are alike."""
+        if slots <= 0:
+            yield
+            return
+        kind = self._trials[0].placement_group_factory
+        self._actor_cache.increase_max(kind, slots)
+        try:
+            yield
+        finally:
+            self._actor_cache.decrease_max(kind, slots)
 
     # -- deaths
 

@@ -5,17 +5,15 @@ inside a slot's set-up would put the imports of four processes in a row. The slo
 (`CrewWorkers`). The function at the bottom is what runs on every worker.
 """
 
-import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray import cloudpickle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainyard.cluster.liveness import gone_or_going, leaving_nodes
@@ -32,6 +30,9 @@ from trainyard.sweep.workers import CrewLost
 
 CONTROLLERS = 3
 """So many of Ray Train's controllers may die, and a crew is given up: something on the driver's machine kills them."""
+
+ABSENT_SECONDS = 5.0
+"""After so long without a crew a slot asks whether there is another for it."""
 
 MailboxHandle = Any
 """An actor handle of `Mailbox`; Ray's handles carry no types."""
@@ -90,7 +91,7 @@ class Crew:
                 self._fit()
                 return
             except ray.exceptions.RayActorError:
-                # Sent home, Ray may be gone by now, and another run would start one.
+                # Sent home, it is not wanted again.
                 if left == 0 or self._sent_home.is_set():
                     raise
 
@@ -107,6 +108,7 @@ class Crew:
             crew_member,
             mailbox=self._mailbox,
             size=size,
+            sent_home=self._sent_home,
             train_loop_config={"mailbox": self._mailbox, "orders": self._orders},
             scaling_config=ScalingConfig(
                 num_workers=(size.least, size.most) if size.elastic else size.most,
@@ -158,8 +160,10 @@ def close_crews(crews: Sequence[Crew], seconds: float = 10.0) -> None:
 class CrewWorkers:
     """The slot's end of one crew."""
 
-    def __init__(self, mailbox: MailboxHandle) -> None:
+    def __init__(self, mailbox: MailboxHandle, elsewhere: Callable[[], MailboxHandle | None] = lambda: None) -> None:
+        """elsewhere: asked while the crew is not there; the mailbox of another to wait for, or None to wait on."""
         self._mailbox = mailbox
+        self._elsewhere = elsewhere
         self._rounds = 0
         self._cramped = False
         self._nodes: frozenset[str] = frozenset()
@@ -180,7 +184,12 @@ class CrewWorkers:
             ray.get(self._mailbox.let_go.remote())
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
+        self._wait_for_crew()
         return self._call("start", (values, state))
+
+    def _wait_for_crew(self) -> None:
+        while not self._ask("ready", ABSENT_SECONDS):
+            self._mailbox = self._elsewhere() or self._mailbox
 
     def epoch(self) -> EpochDone:
         return self._call("epoch")
@@ -199,13 +208,17 @@ class CrewWorkers:
         return drawn
 
     def stop(self) -> None:
-        self._call("stop")
+        self._ask("stop")
 
-    def _call(self, verb: str, payload: Any = None) -> Any:
+    def _ask(self, what: str, *arguments: Any) -> Any:
+        """A method of the mailbox."""
         try:
-            reply = ray.get(self._mailbox.call.remote(verb, payload))
+            return ray.get(getattr(self._mailbox, what).remote(*arguments))
         except ray.exceptions.RayActorError as error:
             raise CrewLost(f"the mailbox of the crew died: {error}", final=True) from None
+
+    def _call(self, verb: str, payload: Any = None) -> Any:
+        reply = self._ask("call", verb, payload)
         self._cramped, self._nodes = reply.cramped, reply.nodes
         if reply.lost:
             raise CrewLost(reply.lost, final=reply.final, counts=not gone_or_going(reply.nodes))
@@ -238,36 +251,6 @@ def _cause(failed: Sequence[Answer], nodes: frozenset[str]) -> Exception:
             kind = Diverged if answer.diverged else TrialError
             return kind(answer.failure or "", findings=answer.findings)
     return CrewLost(f"the workers lost their connection: {failed[0].failure}", counts=not gone_or_going(nodes))
-
-
-def claim(mailboxes: Sequence[MailboxHandle], slot_name: str) -> MailboxHandle:
-    """The first mailbox that no living slot holds."""
-    holder = ActorHolder(ray.get_runtime_context().current_actor)
-    for mailbox in mailboxes:
-        if ray.get(mailbox.claim.remote(slot_name, holder)):
-            return mailbox
-    raise CrewLost(f"all {len(mailboxes)} crews are taken", final=True)
-
-
-class ActorHolder:
-    """A slot that holds a mailbox. A busy actor is alive; only Ray's word that it died frees its mailbox.
-
-    The handle stays pickled until it is asked for: reading it makes the mailbox import the slot and Ray Tune, 4 s in
-    the middle of every start, and it is asked for after a death only.
-    """
-
-    def __init__(self, actor: Any) -> None:
-        self._pickled = cloudpickle.dumps(actor)
-
-    async def alive(self) -> bool:
-        actor = cloudpickle.loads(self._pickled)
-        try:
-            await asyncio.wait_for(asyncio.wrap_future(actor.__ray_ready__.remote().future()), timeout=2.0)
-        except TimeoutError:
-            return True
-        except ray.exceptions.RayActorError:
-            return False
-        return True
 
 
 def crew_member(config: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ then saves its trial's state after the epoch under way, and lets the workers go 
 
 import contextlib
 import os
+import threading
 import time
 import uuid
 from collections import Counter
@@ -60,6 +61,9 @@ SETTINGS = {  # those of the driver's environment win
     "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
 }
 
+HOME_SECONDS = 6.0
+"""So long a crew that is sent home may take to come."""
+
 LOOK_SECONDS = 2.0
 """How often a running elastic crew looks for room to grow."""
 
@@ -70,10 +74,13 @@ GROW_SECONDS = 10.0
 class CrewTrainer(DataParallelTrainer):
     """Runs the workers of a crew, whatever happens to them, until they all return."""
 
-    def __init__(self, train_loop: Any, *, mailbox: Any, size: CrewSize, **settings: Any) -> None:
+    def __init__(
+        self, train_loop: Any, *, mailbox: Any, size: CrewSize, sent_home: threading.Event, **settings: Any
+    ) -> None:
         super().__init__(train_loop, backend_config=CrewBackendConfig(), **settings)
         self._mailbox = mailbox
         self._size = size
+        self._sent_home = sent_home
 
     def _create_default_callbacks(self) -> list[RayTrainCallback]:
         left_out = DatasetsCallback, PlacementGroupCleanerCallback
@@ -86,13 +93,23 @@ class CrewTrainer(DataParallelTrainer):
             SETTINGS | get_env_vars_to_propagate(), parts
         )
         try:
-            ray.get(controller.run.remote())
+            self._run_until_home(controller)
             return ray.get(controller.get_result.remote())
         except ray.exceptions.RayActorError:
             # Its workers end with it, but Ray keeps their places for them as long as the driver is connected.
             if ray.is_initialized():
                 _give_back(self.train_run_context.run_id)
             raise
+
+    def _run_until_home(self, controller: Any) -> None:
+        """A crew that is sent home while it waits for room, or in a long epoch, does not hear of it: its controller is
+        killed then."""
+        run = controller.run.remote()
+        while not (self._sent_home.is_set() or ray.wait([run], timeout=0.5)[0]):
+            pass
+        if not ray.wait([run], timeout=HOME_SECONDS)[0]:
+            ray.kill(controller)
+        ray.get(run)
 
 
 def _give_back(run_id: str) -> None:
@@ -144,7 +161,7 @@ class CrewScaling(ScalingPolicy):
         self._looked = 0.0
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
-        if ray.get(self._mailbox.is_closed.remote()):
+        if not ray.get(self._mailbox.forming.remote()):
             raise RuntimeError("the crew is not wanted any more")  # ends the run, which else would wait for room
         # A group that has failed is taken down only after this decision: until then its places look taken.
         held, self._held = self._held, ()

@@ -157,7 +157,7 @@ class SweepFolder:
 
     @classmethod
     def _of(cls, results: Path | Location, name: str) -> Self:
-        _check_name(name)
+        check_name(name)
         results = Location.of(results)
         if results.local:
             return cls(path=results.local.resolve() / name)
@@ -233,14 +233,10 @@ def _sweeps(results: Location) -> list[str]:
         return []
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str, option: str = "--name") -> None:
+    """UsageError where it is none for a sweep or a training. option: of the command line, which gave it."""
     if not NAME.fullmatch(name):
-        raise SpecError(
-            [
-                Problem(
-                    "command line",
-                    "--name must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, "
-                    f"got {name!r}.",
-                )
-            ]
+        message = (
+            f"{option} must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, got {name!r}."
         )
+        raise SpecError([Problem("command line", message)])

@@ -92,10 +92,5 @@ class Following:
         plan = self._refit(self._plan, state.places())
         if (plan.slots, plan.room) != (self._plan.slots, self._plan.room):
             self._plan = plan
-            self._concurrency.slots = self._slots(plan)
+            self._concurrency.slots = plan.slots
             self._on_plan(plan)
-
-    def _slots(self, plan: Plan) -> int:
-        """The slots of crews are beside the driver and stay: one whose crew has lost its room waits with its trial, and
-        must not keep the others from theirs, or they would never give up the room that it waits for."""
-        return max(plan.slots, self._concurrency.slots) if plan.crews else plan.slots

@@ -8,15 +8,20 @@ It also is where the loss of a crew becomes known. The workers of one process gr
 text. When Ray Train has rebuilt a worker group, its workers join with a new generation: whatever command was under way
 then ends as lost, and the slot starts its trial again from the last checkpoint. A slot can have that itself: it lets a
 generation go, and Ray Train builds another, where there is room then.
+
+Whose the mailbox is, the roster says. A slot waits with `ready` for a crew, never with a command.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 POLL_SECONDS = 20.0
 """How long a worker's request for the next command stays open before it is told to ask again."""
+
+LOST = "a worker of the crew died"
 
 BROKEN_LIMIT = 3
 """So many failed starts in a row, none of which got a crew together, and the crew is given up."""
@@ -62,12 +67,6 @@ class Reply:
     cramped: bool = False
 
 
-class Holder(Protocol):
-    """Something that holds a mailbox, and of which one can find out whether it is alive."""
-
-    async def alive(self) -> bool: ...
-
-
 @dataclass
 class _Group:
     """The workers of one generation."""
@@ -93,51 +92,79 @@ class Mailbox:
         self._broken: Counter[str] = Counter()
         self._closed: str | None = None
         self._leaving = False
-        self._holder: tuple[str, Holder] | None = None
+        self._turn = 0
+        self._started: str | None = None
+        self._was: frozenset[str] = frozenset()
         self._board: dict[str, Any] = {}
         self._let_go: str | None = None
         self._room = 0
 
     # -- the slot's side
 
-    async def claim(self, name: str, holder: Holder) -> bool:
-        """Take this mailbox for slot `name`; False if it is closed, or while another slot that is alive holds it."""
-        former = self._holder
-        if former is not None and former[0] != name and await former[1].alive():
-            return False
-        # Meanwhile another successor may have taken it, or the crew been sent home.
-        if self._closed or self._holder is not former:
-            return False
-        self._holder = (name, holder)
-        return True
+    async def hand_over(self) -> None:
+        """The crew has another slot: what the one before it waits for, dead or alive, ends as lost."""
+        async with self._changed:
+            self._turn += 1
+            self._started = None
+            self._changed.notify_all()
+
+    async def ready(self, seconds: float) -> bool:
+        """Whether the crew is there, or never will be, after waiting so long for it."""
+        async with self._changed:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait_for(self._is_ready), seconds)
+            return self._is_ready()
+
+    def _is_ready(self) -> bool:
+        return self._closed is not None or (self._group is not None and self._group.complete)
 
     async def call(self, verb: str, payload: Any = None) -> Reply:
-        """Give a command to the whole crew and wait for every answer, or for the news that the crew is lost."""
+        """Give a command to the whole crew and wait for every answer, or for the news that the crew is lost.
+
+        A crew that is not there is lost, and so is one that has come after the last `start`: it has no trial.
+        """
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or (self._group and self._group.complete))
-            if self._closed:
+            if self._closed is not None:
                 return Reply(lost=self._closed, final=True)
-            assert self._group is not None
-            group = self._group
+            group, turn = self._group, self._turn
+            if group is None or not group.complete or (verb != "start" and group.generation != self._started):
+                return Reply(lost=LOST, nodes=self._was)
+            self._started = group.generation
             self._number += 1
             self._command, self._answers = Command(number=self._number, verb=verb, payload=payload), []
             self._changed.notify_all()
             await self._changed.wait_for(
-                lambda: self._closed or self._group is not group or len(self._answers) == group.size
+                lambda: (
+                    self._closed or self._group is not group or self._turn != turn or len(self._answers) == group.size
+                )
             )
-            answers, self._command = tuple(self._answers), None
             nodes = frozenset(group.nodes.values())
+            if self._turn != turn:  # the command and the answers are another's
+                return Reply(lost="another slot has the crew", nodes=nodes)
+            answers, self._command = tuple(self._answers), None
             if len(answers) == group.size and self._group is group:
                 return Reply(answers=answers, nodes=nodes, cramped=self._room > group.size)
-            lost = self._closed or "a worker of the crew died"
-            return Reply(answers=answers, lost=lost, final=bool(self._closed), nodes=nodes)
+            return Reply(answers=answers, lost=self._closed or LOST, final=bool(self._closed), nodes=nodes)
+
+    async def stop(self) -> None:
+        """The trial is over. Waits for nobody: neither for a crew that is not there, nor for an answer."""
+        async with self._changed:
+            self._turn += 1
+            if self._is_ready():
+                self._number += 1
+                self._command, self._answers = Command(number=self._number, verb="stop"), []
+            self._changed.notify_all()
 
     async def let_go(self) -> None:
-        """Send the workers of this generation away. Ray Train builds another, for which the next command waits."""
+        """Send the workers of this generation away. Ray Train builds another, for which the slot waits."""
         async with self._changed:
-            if self._group is not None:
-                self._let_go, self._group = self._group.generation, None
-                self._changed.notify_all()
+            self._send_away()
+
+    def _send_away(self) -> None:
+        if self._group is not None:
+            self._was = frozenset(self._group.nodes.values())
+            self._let_go, self._group = self._group.generation, None
+            self._changed.notify_all()
 
     # -- the workers' side
 
@@ -147,6 +174,7 @@ class Mailbox:
             if generation == self._let_go:  # it comes late, and hears so when it asks for a command
                 return
             if self._group is None or self._group.generation != generation:
+                self._send_away()
                 self._group = _Group(generation=generation, size=size)
                 self._board = {key: value for key, value in self._board.items() if key.startswith(generation)}
                 self._room = 0
@@ -203,9 +231,11 @@ class Mailbox:
         async with self._changed:
             self._room = size
 
-    async def is_closed(self) -> bool:
-        """Whether no crew is wanted, or none will come, any more."""
-        return self._closed is not None
+    async def forming(self) -> bool:
+        """A crew is about to be formed, so the last one is lost. False: none is wanted, or none will come, any more."""
+        async with self._changed:
+            self._send_away()
+            return self._closed is None
 
     # -- bad news, and the end
 

@@ -4,7 +4,9 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import ray
 from ray import tune
@@ -12,6 +14,7 @@ from ray import tune
 from trainyard.cluster.nodes import ClusterState, died_with_its_node
 from trainyard.data.cache import SharedData, share
 from trainyard.data.dataset import Dataset
+from trainyard.errors import RunError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.contact_sheets import MOST_TRIALS, draw_contact_sheets
@@ -151,17 +154,28 @@ def _train_all(
             ),
         ) as follow,
         _interruptible(searcher),
-        tune_with(concurrency, pauses=pauses, excused=died_with_its_node),
+        tune_with(concurrency, pauses=pauses, excused=partial(_excused, roster)),
     ):
 
         def keep_up() -> None:
             follow()
-            keep_crews(concurrency.slots, searcher.running + ledger.remaining)
+            try:
+                keep_crews(concurrency.slots, searcher.running + ledger.remaining)
+            except RunError as error:
+                searcher.error = searcher.error or error
 
         keep_up()
         _tuner(sweep, orders, searcher, scheduler, stopper, TuneWatcher(keep_up)).fit()
         stopper.close()
     return _ending(searcher, ledger, sweep.mirror)
+
+
+def _excused(roster: Any, slot: str) -> bool:
+    """Whether the death of a slot is not its trial's doing."""
+    with contextlib.suppress(ray.exceptions.RayError):
+        if ray.get(roster.is_excused.remote(slot), timeout=5):
+            return True
+    return died_with_its_node(slot)
 
 
 def _share(sweep: Sweep, plan: Plan) -> SharedData | SharedExtraction:

@@ -6,6 +6,9 @@ a new one costs half a minute of imports.
 
 A slot hears after each epoch whether its node is about to leave the cluster. It then saves the trial's state and ends
 its process, and Tune starts the trial in another slot, which goes on from that state.
+
+With crews a slot takes one that the roster gives it. While that crew is not there the slot takes another that is free,
+and where the cluster has become too small for all of them it ends its process, so that its trial goes on in another.
 """
 
 import contextlib
@@ -17,6 +20,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 
 from trainyard.data.cache import SharedData
 from trainyard.data.location import Location
@@ -27,10 +31,10 @@ from trainyard.sweep.checkpoints import TrialFolder
 from trainyard.sweep.extraction import SharedExtraction
 from trainyard.sweep.places import gpus_of_trial
 from trainyard.sweep.trial_run import Result, TrialRun
-from trainyard.sweep.workers import CrewLost, Workers
+from trainyard.sweep.workers import CrewLost, NoWorkers, Workers
 
-CLAIM_SECONDS = 120.0
-"""So long a slot looks for a crew that is free."""
+TAKE_SECONDS = 30.0
+"""So long a new slot waits for a crew that is free. Then it is one too many, and leaves its trial to another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,10 @@ class Slot(tune.Trainable):
 
     def _is_leaving(self) -> bool:
         """Whether the slot's node is about to leave. A crew looks after its own nodes (`CrewWorkers.cramped`)."""
-        return bool(ray.get(self._orders.roster.is_leaving.remote({self._node})))
+        try:
+            return bool(ray.get(self._orders.roster.is_leaving.remote({self._node})))
+        except RayActorError:  # nobody tells of notices any more; slots train on
+            return False
 
     def _as_tune_result(self, result: Result) -> dict[str, Any]:
         # Tune looks for its metric in every result: also in the last one of a trial that raised, and before a trial has
@@ -111,35 +118,51 @@ class Slot(tune.Trainable):
         with contextlib.suppress(TrialError, CrewLost):  # a worker that is not there holds nothing
             self._workers.stop()
         if self._orders.job.resources.crew:
-            ray.get(self._orders.roster.release.remote(ray.get_runtime_context().get_actor_id()))
+            with contextlib.suppress(RayActorError):
+                ray.get(self._orders.roster.release.remote(_own_id()))
+
+
+def _own_id() -> str:
+    return str(ray.get_runtime_context().get_actor_id())
 
 
 def _workers(orders: SlotOrders) -> Workers:
-    if orders.job.resources.crew:
-        from trainyard.sweep.crew import CrewWorkers
-
-        return CrewWorkers(_claimed(orders))
-    return _solo(orders)
+    return _crew(orders.roster) if orders.job.resources.crew else _solo(orders)
 
 
-def _claimed(orders: SlotOrders) -> Any:
-    """The mailbox of a crew that no other slot holds: one is on its way, or its last holder has just died."""
-    from trainyard.sweep.crew import claim
+def _crew(roster: Any) -> Workers:
+    """A crew that no other slot holds: one is on its way, or its last holder has just died."""
+    from trainyard.sweep.crew import CrewWorkers
 
-    name = ray.get_runtime_context().get_actor_id()
-    end = time.monotonic() + CLAIM_SECONDS
-    while True:
-        crews = ray.get(orders.roster.crews.remote())
-        try:
-            mailbox = claim(list(crews.values()), name)
-        except CrewLost:
+    end = time.monotonic() + TAKE_SECONDS
+    try:
+        while (mailbox := ray.get(roster.take.remote(_own_id()))) is None:
             if time.monotonic() > end:
-                raise
+                ray.get(roster.excuse.remote(_own_id()))
+                ray.actor.exit_actor()
             time.sleep(0.5)
-            continue
-        number = next(number for number, other in crews.items() if other is mailbox)
-        ray.get(orders.roster.hold.remote(number, name))
-        return mailbox
+    except RayActorError as error:
+        return NoWorkers(f"the roster of the sweep died: {error}")
+    return CrewWorkers(_entered(mailbox), lambda: _another(roster))
+
+
+def _another(roster: Any) -> Any | None:
+    """Another crew, as the slot's own is not there; None to wait on. Ends the process where it is one too many."""
+    try:
+        if (mailbox := ray.get(roster.exchange.remote(_own_id()))) is not None:
+            return _entered(mailbox)
+        if ray.get(roster.gives_way.remote(_own_id())):
+            ray.actor.exit_actor()
+    except RayActorError:
+        return None
+    return None
+
+
+def _entered(mailbox: Any) -> Any:
+    """The mailbox, whose former slot is not to be answered any more."""
+    with contextlib.suppress(RayActorError):  # the first command says so
+        ray.get(mailbox.hand_over.remote())
+    return mailbox
 
 
 def _solo(orders: SlotOrders) -> Workers:

@@ -56,6 +56,36 @@ class Workers(Protocol):
     def stop(self) -> None: ...
 
 
+class NoWorkers:
+    """Workers that will never come, for a reason that is not the trial's: whatever is asked of them says so."""
+
+    cramped = False
+
+    def __init__(self, reason: str) -> None:
+        self._lost = CrewLost(reason, final=True)
+
+    def leave(self) -> None:
+        return None
+
+    def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
+        raise self._lost
+
+    def epoch(self) -> EpochDone:
+        raise self._lost
+
+    def state(self) -> bytes:
+        raise self._lost
+
+    def save(self, place: Location) -> None:
+        raise self._lost
+
+    def draw(self, folder: Location) -> Drawn:
+        raise self._lost
+
+    def stop(self) -> None:
+        return None
+
+
 class SoloWorkers:
     """One worker, in the slot's own process. Whatever the trial raises ends the trial and never the process."""
 
