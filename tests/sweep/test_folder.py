@@ -36,7 +36,7 @@ def test_a_name_can_not_leave_the_results(tmp_path: Path, digits_job: Job, name:
     for results in (tmp_path / "results", Location.of("s3://lab/results")):
         with pytest.raises(UsageError, match="--name must be 1 to 63 of a-z"):
             SweepFolder.create(results, name, digits_job, None)
-        with pytest.raises(UsageError, match="--name must be"):
+        with pytest.raises(UsageError, match="--resume must be"):
             SweepFolder.resume(results, name)
     assert list(tmp_path.iterdir()) == []
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from trainyard.data.location import Location
-from trainyard.errors import DataError, Problem, SpecError, UsageError
+from trainyard.errors import DataError, UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.load import load_space
 from trainyard.spec.space import Space
@@ -93,6 +93,7 @@ class SweepFolder:
 
         UsageError if the name is taken or unfit, or the place can't be written.
         """
+        check_name(name)
         folder = cls._of(results, name)
         try:
             if folder.place.exists():
@@ -146,6 +147,7 @@ class SweepFolder:
     @classmethod
     def resume(cls, results: Path | Location, name: str) -> Self:
         """The folder of an earlier sweep, with its specs; UsageError naming the sweeps that there are."""
+        check_name(name, "--resume")
         folder = cls._of(results, name)
         results = Location.of(results)
         if not (folder.place / "job.yaml").exists():
@@ -157,7 +159,6 @@ class SweepFolder:
 
     @classmethod
     def _of(cls, results: Path | Location, name: str) -> Self:
-        check_name(name)
         results = Location.of(results)
         if results.local:
             return cls(path=results.local.resolve() / name)
@@ -236,7 +237,5 @@ def _sweeps(results: Location) -> list[str]:
 def check_name(name: str, option: str = "--name") -> None:
     """UsageError where it is none for a sweep or a training. option: of the command line, which gave it."""
     if not NAME.fullmatch(name):
-        message = (
-            f"{option} must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, got {name!r}."
-        )
-        raise SpecError([Problem("command line", message)])
+        rule = "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+        raise UsageError(f"{option} {rule}, got {name!r}.")
