@@ -24,6 +24,8 @@ from trainyard.cli.machine import cpus_here
 from trainyard.data.dataset import Dataset
 from trainyard.data.decode import decode_split
 from trainyard.data.formats import import_dataset
+from trainyard.data.source import Example
+from trainyard.data.writer import write_dataset
 
 HERE = Path(__file__).resolve().parent
 SIDES = HERE / "sides"
@@ -97,6 +99,25 @@ def import_photographs(data: Path, images: int, *, height: int = 360, width: int
     image_files(files, images, height, width)
     import_dataset("image_folder", data, files)
     shutil.rmtree(files)
+    return data
+
+
+BLOB_SIDE = 256
+
+
+def import_blobs(data: Path, images: int) -> Path:
+    """Bright discs before noise with their masks, BLOB_SIDE pixels square; half as many to evaluate on."""
+    random = np.random.default_rng(0)
+    examples = []
+    for row in range(images + max(2, images // 2)):
+        image = random.integers(0, 120, (BLOB_SIDE, BLOB_SIDE, 3), dtype=np.uint8)
+        mask = np.zeros((BLOB_SIDE, BLOB_SIDE), np.uint8)
+        y, x = random.integers(50, BLOB_SIDE - 50, 2)
+        inside = np.hypot(*np.ogrid[-y : BLOB_SIDE - y, -x : BLOB_SIDE - x]) < random.integers(20, 50)
+        image[inside], mask[inside] = 255 - image[inside] // 4, 1
+        split = "train" if row < images else "val"
+        examples.append(Example(name=f"{row}", split=split, image=image, mask=mask))
+    write_dataset(data, examples, annotation="mask", classes=("ground", "blob"), source="benchmark")
     return data
 
 

@@ -14,7 +14,6 @@ are counted from one epoch's end to the next, so whatever happens between epochs
 trial are not counted. The sides take turns, in rounds. Share: the rate of two, over twice the rate of one.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ from common import (
     digits_arrays,
     header,
     median,
+    names,
     parser_of,
     report_sides,
     run_command,
@@ -136,7 +136,11 @@ def rows_of(rates: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
 
 def ratios(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
     of_ideal = shares(rates)
-    return {
+    found: dict[str, dict[str, float]] = {}
+    if rates.get("script 1") and rates.get("1 slot"):
+        value = median(rates["1 slot"]) / median(rates["script 1"])
+        found[f"{WHAT['1 slot']} / {WHAT['script 1']}"] = {"value": value, "at_least": 0.95}
+    return found | {
         f"share of {WHAT[ours]} / share of {WHAT[theirs]}": {
             "value": of_ideal[ours] / of_ideal[theirs],
             "at_least": 0.95,
@@ -146,19 +150,11 @@ def ratios(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def chosen(text: str) -> list[str]:
-    """Sides by name."""
-    names = [name.strip() for name in text.split(",")]
-    if unknown := [name for name in names if name not in WHAT]:
-        raise argparse.ArgumentTypeError(f"there is no side {unknown[0]}; there are {', '.join(WHAT)}")
-    return names
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of all sides (default 3)")
     parser.add_argument("--epochs", type=int, default=12, help="of each trial (default 12)")
-    parser.add_argument("--only", type=chosen, default=list(WHAT), metavar="SIDES", help="by name, default all")
+    parser.add_argument("--only", type=names(tuple(WHAT)), default=list(WHAT), help="default all")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.epochs < SKIP + 3:
         parser.error(f"--rounds must be at least 1 and --epochs at least {SKIP + 3}: the first ones are not counted")

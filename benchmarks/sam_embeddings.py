@@ -11,36 +11,14 @@ one of a second sweep too. With E epochs the most that can be saved follows from
 table has that too: a trial after the first, by epoch, against the script's.
 """
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from common import header, median, parser_of, report, run_side, temporary_folder
+from common import BLOB_SIDE, header, import_blobs, median, parser_of, report, run_side, temporary_folder
 from safetensors.torch import save_file
 
 from trainyard.cli.machine import cpus_here
-from trainyard.data.source import Example
-from trainyard.data.writer import write_dataset
 from trainyard.models.sam import whole
-
-SIDE = 256
-
-
-def blobs(place: Path, images: int) -> Path:
-    """A data set of bright discs before noise, half as many to evaluate on."""
-    random = np.random.default_rng(0)
-    examples = []
-    for row in range(images + max(2, images // 2)):
-        image = random.integers(0, 120, (SIDE, SIDE, 3), dtype=np.uint8)
-        mask = np.zeros((SIDE, SIDE), np.uint8)
-        y, x = random.integers(50, SIDE - 50, 2)
-        inside = np.hypot(*np.ogrid[-y : SIDE - y, -x : SIDE - x]) < random.integers(20, 50)
-        image[inside], mask[inside] = 255 - image[inside] // 4, 1
-        split = "train" if row < images else "val"
-        examples.append(Example(name=f"{row}", split=split, image=image, mask=mask))
-    write_dataset(place, examples, annotation="mask", classes=("ground", "blob"), source="benchmark")
-    return place
 
 
 def row(name: str, trials: list[dict[str, float]], epochs: int) -> dict[str, Any]:
@@ -64,9 +42,9 @@ def main() -> None:
     options = parser.parse_args()
     head = header()
     with temporary_folder() as folder:
-        data = blobs(folder / "data", options.images)
+        data = import_blobs(folder / "data", options.images)
         torch.manual_seed(0)
-        state = whole({"architecture": options.architecture}, (3, SIDE, SIDE)).state_dict()
+        state = whole({"architecture": options.architecture}, (3, BLOB_SIDE, BLOB_SIDE)).state_dict()
         save_file(state, folder / "weights.safetensors")
         given = {
             "data": data,

@@ -105,6 +105,16 @@ def main(folder: Path, data: str) -> None:
             crew = Crew(
                 "crew", CrewOrders(job=job, directory=None, data=shared), mailbox, {"storage_path": str(folder)}
             )
+            # Two slots, one after the other, each with a trial after whose end the workers meet anew.
+            diverged = [
+                TrialRun(
+                    Assignment(trial=number, values={"optimizer.lr": 1e30}),
+                    job,
+                    CrewWorkers(mailbox),
+                    TrialFolder(folder, number),
+                ).next_result()
+                for number in (1, 2)
+            ]
             workers = CrewWorkers(mailbox)
             run = TrialRun(Assignment(trial=0), job, workers, TrialFolder(folder, 0))
 
@@ -138,6 +148,7 @@ def main(folder: Path, data: str) -> None:
             close_crews([crew])
             left = [group["name"] for group in placement_group_table().values() if group["state"] != "REMOVED"]
     seen = {"losses": losses, "sizes": sizes, "changes": changes, "left": left, "excused": excused}
+    seen["diverged"] = [result.state for result in diverged]
     (folder / "seen.json").write_text(json.dumps(seen | {"alone": alone(job, dataset, len(losses))}))
 
 

@@ -49,6 +49,10 @@ def test_it_outlives_its_controller_and_leaves_no_place_taken(seen: Seen) -> Non
     assert seen["left"] == []
 
 
+def test_slots_that_take_turns_on_a_crew_have_it_meet_anew(seen: Seen) -> None:
+    assert seen["diverged"] == ["diverged", "diverged"]
+
+
 def test_it_moves_off_a_machine_that_is_taken_back_after_the_epoch_under_way(seen: Seen) -> None:
     assert seen["changes"]["a machine was taken back"]["epochs"] <= 2
 

@@ -157,13 +157,40 @@ def test_a_new_slot_ends_what_the_one_before_it_waits_for_and_gets_its_own_answe
         await mailbox.join(rank=0, size=1, generation="a")
         before = asyncio.create_task(mailbox.call("start"))
         await asyncio.sleep(0.01)
-        await mailbox.hand_over()
-        now = asyncio.create_task(mailbox.call("start"))
+        turn = await mailbox.hand_over()
+        now = asyncio.create_task(mailbox.call("start", turn=turn))
         await asyncio.sleep(0.01)
         for number in (1, 2):
             await mailbox.answer(generation="a", number=number, answer=Answer(rank=0, value=number))
         assert (await before).lost == "another slot has the crew"
         assert [answer.value for answer in (await now).answers] == [2]
+
+    run(scenario)
+
+
+def test_a_slot_whose_crew_has_another_is_heard_no_more() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        await mailbox.join(rank=0, size=1, generation="a")
+        turn = await mailbox.hand_over()
+        assert (await mailbox.call("start")).lost == "another slot has the crew"
+        await mailbox.let_go()
+        await mailbox.stop()
+        await asyncio.gather(worker(mailbox, 0, size=1), mailbox.call("start", turn=turn))
+
+    run(scenario)
+
+
+def test_what_a_slot_that_died_had_asked_for_no_other_generation_does() -> None:
+    async def scenario(mailbox: Mailbox) -> None:
+        await mailbox.join(rank=0, size=1, generation="old")
+        before = asyncio.create_task(mailbox.call("start"))
+        await asyncio.sleep(0.01)
+        turn = await mailbox.hand_over()
+        await before
+        new = asyncio.create_task(worker(mailbox, 0, "new", size=1))
+        await asyncio.sleep(0.01)
+        assert not new.done()
+        assert (await mailbox.call("start", turn=turn)).lost is None
 
     run(scenario)
 

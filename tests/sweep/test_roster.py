@@ -55,11 +55,33 @@ def test_a_crew_is_free_when_its_slot_has_ended() -> None:
     run(scenario)
 
 
+def test_crews_that_ended_by_themselves_are_taken_away_first_unless_a_slot_holds_them() -> None:
+    async def scenario(roster: Roster) -> None:
+        await roster.take("slot")
+        assert await roster.dismiss(0, ended=[0, 2]) == [2]
+        assert await roster.exchange("slot") == "mailbox 1"
+
+    run(scenario)
+
+
+def test_the_driver_learns_that_a_slot_lacks_a_crew() -> None:
+    async def scenario(roster: Roster) -> None:
+        for slot in ("first", "second", "third"):
+            await roster.take(slot)
+        assert not (await roster.holding()).lacking
+        await roster.exchange("first")
+        assert (await roster.holding()).lacking
+        await roster.is_there("first")
+        assert not (await roster.holding()).lacking
+
+    run(scenario)
+
+
 def test_the_driver_learns_who_holds_crews_and_frees_those_of_the_dead() -> None:
     async def scenario(roster: Roster) -> None:
         for slot in ("first", "second"):
             await roster.take(slot)
-        assert await roster.holders() == {"first", "second"}
+        assert (await roster.holding()).slots == {"first", "second"}
         await roster.release("first")
         assert await roster.take("its successor") == "mailbox 0"
 

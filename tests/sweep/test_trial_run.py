@@ -301,3 +301,26 @@ def test_a_machine_that_does_not_see_the_sweep_ends_it_before_it_trains(digits_j
     assert (result.state, workers.trained) == ("unfinished", [])
     assert "does not see" in result.reason
     assert not (tmp_path / "not mounted").exists()
+
+
+def test_a_crew_that_is_lost_while_its_state_is_asked_for_trains_up_to_it_again(
+    digits_job: Job, folder: TrialFolder
+) -> None:
+    class Losing(CountingWorkers):
+        asked = 0
+
+        def state(self) -> bytes:
+            self.asked += 1
+            if self.asked == 2:
+                raise CrewLost("a worker died")
+            return super().state()
+
+    workers = Losing()
+    workers.asked = 10  # what is saved is asked for, too
+    run = begin(digits_job, folder, workers, saves=False)
+    for _ in range(3):
+        run.next_result()
+    workers.asked = 1
+    assert len(json.loads(run.state())) == 3
+    assert workers.trained == [1, 2, 3, 1, 2, 3]
+    assert run.next_result().epoch == 4

@@ -33,6 +33,9 @@ class Concurrency:
 
     slots: int
 
+    crews_lacking: bool = False
+    """Whether a slot waits for a crew: one that has no trial at the moment is not to keep its own."""
+
 
 class SlotController(TuneController):
     """excused: whether the death of the slot with this actor id is not its trial's doing. pauses: whether the scheduler
@@ -94,18 +97,26 @@ class SlotController(TuneController):
     def _maybe_cache_trial_actor(self, trial: Trial) -> bool:
         if not self._pauses:
             return bool(super()._maybe_cache_trial_actor(trial))
-        self._staged_trials.add(trial)  # Tune keeps none where no trial is staged
+        staged: set[Trial] = self._staged_trials
+        as_if = {trial} - staged
+        staged |= as_if  # Tune keeps none where no trial is staged
         try:
             with self._keeping(self._actor_cache.num_cached_objects + 1):
                 return bool(super()._maybe_cache_trial_actor(trial))
         finally:
-            self._staged_trials.discard(trial)
+            staged -= as_if
 
     def _cleanup_cached_actors(self, force_all: bool = False) -> None:
-        spare = self._actor_manager.num_total_actors - self._slots_in_use()
-        keep = self._actor_cache.num_cached_objects - max(0, spare) if self._pauses else 0
-        with self._keeping(keep):
+        with self._keeping(self._slots_to_keep() if self._pauses else 0):
             super()._cleanup_cached_actors(force_all=force_all)
+
+    def _slots_to_keep(self) -> int:
+        """Of those between two trials."""
+        if self._concurrency.crews_lacking:
+            return 0
+        going = sum(map(self._actor_manager.is_actor_started, self._stopping_actors))
+        spare = self._actor_manager.num_total_actors - going - self._slots_in_use()
+        return self._actor_cache.num_cached_objects - max(0, spare)
 
     def _slots_in_use(self) -> int:
         """Slots that trials have or will have."""
@@ -135,8 +146,9 @@ class SlotController(TuneController):
                 return
             if slot is not None:
                 self._dead_slots.add(slot)
-                # Tune counts no death of which Ray knows by itself that the node was taken away.
-                if not exception.preempted and not trial.is_restoring and self._excused(slot):
+                # Tune counts no death of which Ray knows by itself that the node was taken away, but in a restore.
+                counts = trial.is_restoring or not exception.preempted
+                if counts and (exception.preempted or self._excused(slot)):
                     trial.run_metadata.num_failures -= 1  # Tune is about to add one
             self._resetting_trials.discard(trial)
         super()._process_trial_failure(trial, exception)

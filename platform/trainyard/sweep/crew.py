@@ -8,10 +8,10 @@ inside a slot's set-up would put the imports of four processes in a row. The slo
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -130,6 +130,11 @@ class Crew:
         with contextlib.suppress(ray.exceptions.RayError):  # a dead mailbox has nobody to tell
             self._mailbox.close.remote("the sweep has ended")
 
+    @property
+    def ended(self) -> bool:
+        """Whether its run is over: it has come home, or was given up."""
+        return not self._thread.is_alive()
+
     def wait(self, seconds: float) -> None:
         """Until the run has ended, or for so long."""
         self._thread.join(max(seconds, 0.0))
@@ -157,16 +162,32 @@ def close_crews(crews: Sequence[Crew], seconds: float = 10.0) -> None:
         crew.wait(end - time.monotonic())
 
 
+class OtherCrews(Protocol):
+    """Where a slot asks for another crew."""
+
+    def another(self) -> MailboxHandle | None:
+        """The mailbox of one that is to be waited for from now on; None to wait on."""
+        ...
+
+    def is_there(self) -> None:
+        """The crew that was waited for has come."""
+        ...
+
+
 class CrewWorkers:
     """The slot's end of one crew."""
 
-    def __init__(self, mailbox: MailboxHandle, elsewhere: Callable[[], MailboxHandle | None] = lambda: None) -> None:
-        """elsewhere: asked while the crew is not there; the mailbox of another to wait for, or None to wait on."""
-        self._mailbox = mailbox
-        self._elsewhere = elsewhere
-        self._rounds = 0
+    def __init__(self, mailbox: MailboxHandle, others: OtherCrews | None = None) -> None:
+        """others: asked while the crew is not there. None: there is no other."""
+        self._others = others
         self._cramped = False
         self._nodes: frozenset[str] = frozenset()
+        self._enter(mailbox)
+
+    def _enter(self, mailbox: MailboxHandle) -> None:
+        self._mailbox, self._turn = mailbox, -1
+        with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
+            self._turn = ray.get(mailbox.hand_over.remote())
 
     @property
     def cramped(self) -> bool:
@@ -181,15 +202,21 @@ class CrewWorkers:
         """Send the workers away: they form anew where there is room then, and the next command waits for them."""
         self._cramped, self._nodes = False, frozenset()
         with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
-            ray.get(self._mailbox.let_go.remote())
+            ray.get(self._mailbox.let_go.remote(turn=self._turn))
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         self._wait_for_crew()
         return self._call("start", (values, state))
 
     def _wait_for_crew(self) -> None:
+        asked = False
         while not self._ask("ready", ABSENT_SECONDS):
-            self._mailbox = self._elsewhere() or self._mailbox
+            if self._others is not None:
+                asked, other = True, self._others.another()
+                if other is not None:
+                    self._enter(other)
+        if asked and self._others is not None:
+            self._others.is_there()
 
     def epoch(self) -> EpochDone:
         return self._call("epoch")
@@ -208,17 +235,17 @@ class CrewWorkers:
         return drawn
 
     def stop(self) -> None:
-        self._ask("stop")
+        self._ask("stop", turn=self._turn)
 
-    def _ask(self, what: str, *arguments: Any) -> Any:
+    def _ask(self, what: str, *arguments: Any, **named: Any) -> Any:
         """A method of the mailbox."""
         try:
-            return ray.get(getattr(self._mailbox, what).remote(*arguments))
+            return ray.get(getattr(self._mailbox, what).remote(*arguments, **named))
         except ray.exceptions.RayActorError as error:
             raise CrewLost(f"the mailbox of the crew died: {error}", final=True) from None
 
     def _call(self, verb: str, payload: Any = None) -> Any:
-        reply = self._ask("call", verb, payload)
+        reply = self._ask("call", verb, payload, turn=self._turn)
         self._cramped, self._nodes = reply.cramped, reply.nodes
         if reply.lost:
             raise CrewLost(reply.lost, final=reply.final, counts=not gone_or_going(reply.nodes))
@@ -234,9 +261,8 @@ class CrewWorkers:
 
         Workers that can't form one are sent away, and Ray Train builds the crew anew; the next command waits for it.
         """
-        self._rounds += 1
         with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
-            reply = ray.get(self._mailbox.call.remote("regroup", self._rounds))
+            reply = ray.get(self._mailbox.call.remote("regroup", turn=self._turn))
             if any(answer.failure is not None for answer in reply.answers):
                 self.leave()
 

@@ -15,6 +15,7 @@ from trainyard.sweep.mailbox import Answer, Command
 from trainyard.sweep.meeting import Meeting
 from trainyard.sweep.worker import Worker
 from trainyard.sweep.workers import describe, release
+from trainyard.training.process import prepare_process
 from trainyard.training.trial import Member
 
 
@@ -24,7 +25,7 @@ def serve(mailbox: Any, orders: Any) -> None:
     nodes = living_nodes()
     try:
         member = _member(orders.job.resources)
-        torch.set_num_threads(orders.job.resources.cpus_per_worker)
+        prepare_process(orders.job.resources.cpus_per_worker)
         worker = Worker(orders.job, orders.data.read, member=member, directory=orders.directory)
         meeting = Meeting(mailbox, generation, member)
         meeting.form(0)
@@ -116,7 +117,7 @@ class _Serving:
             case "stop":
                 return self._worker.stop()
             case "regroup":
-                return self._meeting.form(command.payload)
+                return self._meeting.form(command.number)
         raise AssertionError(f"unknown command {command.verb!r}")
 
 

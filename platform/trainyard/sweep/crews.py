@@ -10,34 +10,40 @@ import ray
 from trainyard.data.cache import SharedData
 from trainyard.errors import RunError
 from trainyard.spec.job import Job
+from trainyard.sweep.controller import Concurrency
 from trainyard.sweep.crew import Crew, CrewOrders, close_crews, open_mailboxes
 from trainyard.sweep.extraction import SharedExtraction
-from trainyard.sweep.roster import actor_lives
+from trainyard.sweep.roster import Holding, actor_lives
 
 LOOK_SECONDS = 1.0
 """How often it is asked whether the slots that hold crews live."""
 
-Keep = Callable[[int, int], None]
-"""keep(slots, trials): as many crews as there are slots, but no more than trials that go on or are still to come.
+Keep = Callable[[int], None]
+"""keep(trials): as many crews as there are slots, but no more than trials that go on or are still to come.
 
 RunError where the roster has died, which knows whose the crews are."""
 
 
 @contextmanager
 def crews_for(
-    job: Job, data: SharedData | SharedExtraction, storage: Callable[[], dict[str, Any]], roster: Any
+    job: Job,
+    data: SharedData | SharedExtraction,
+    storage: Callable[[], dict[str, Any]],
+    roster: Any,
+    concurrency: Concurrency,
 ) -> Iterator[Keep]:
     """Crews while the context lasts, where the job trains with any. To be called in the driver's loop."""
     if not job.resources.crew:
-        yield lambda slots, trials: None
+        yield lambda trials: None
         return
     crews = Crews(CrewOrders(job=job, directory=job.directory, data=data), storage, roster)
 
-    def keep(slots: int, trials: int) -> None:
-        crews.expect(slots)
-        crews.release_dead()
-        crews.grow_to(min(slots, trials))
-        crews.shrink_to(trials)
+    def keep(trials: int) -> None:
+        crews.expect(concurrency.slots)
+        concurrency.crews_lacking = crews.look()
+        wanted = min(concurrency.slots, trials)
+        crews.grow_to(wanted)
+        crews.shrink_to(wanted)
 
     try:
         yield keep
@@ -46,7 +52,7 @@ def crews_for(
 
 
 class Crews:
-    """Starts crews and sends them home. Used from the driver's loop; nothing here waits but `close`."""
+    """Starts crews and sends them home. Used from the driver's loop: nothing but `close` waits."""
 
     def __init__(self, orders: CrewOrders, storage: Callable[[], dict[str, Any]], roster: Any) -> None:
         """storage: the settings of a place that no run of Ray Train has used yet. roster: an actor handle."""
@@ -58,7 +64,8 @@ class Crews:
         self._started = 0
         self._expected = 0
         self._dismissing: Any = None
-        self._holders: Any = None
+        self._holding: Any = None
+        self._lacking = False
         self._looked = 0.0
 
     def expect(self, slots: int) -> None:
@@ -67,13 +74,17 @@ class Crews:
             self._expected = slots
             self._roster.expect.remote(slots)
 
-    def release_dead(self) -> None:
-        """Free the crews of slots that were killed, which have given nothing back."""
-        if self._holders is None and time.monotonic() - self._looked >= LOOK_SECONDS:
-            self._looked, self._holders = time.monotonic(), self._roster.holders.remote()
-        for slot in self._answer("_holders") or ():
-            if not actor_lives(slot):
-                self._roster.release.remote(slot)
+    def look(self) -> bool:
+        """Free the crews of slots that were killed; whether a slot lacks a crew, by the last answer of the roster."""
+        if self._holding is None and time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked, self._holding = time.monotonic(), self._roster.holding.remote()
+        holding: Holding | None = self._answer("_holding")
+        if holding is not None:
+            self._lacking = holding.lacking
+            for slot in holding.slots:
+                if not actor_lives(slot):
+                    self._roster.release.remote(slot)
+        return self._lacking
 
     def _answer(self, name: str) -> Any:
         """What the roster has answered to a question, once; None while it has not."""
@@ -83,6 +94,8 @@ class Crews:
         setattr(self, name, None)
         try:
             return ray.get(question)
+        except ray.exceptions.ActorUnavailableError:
+            return None
         except ray.exceptions.RayActorError as error:
             raise RunError(f"the roster of the sweep died: {error}") from None
 
@@ -94,13 +107,18 @@ class Crews:
             self._roster.add_crew.remote(number, mailbox)
 
     def shrink_to(self, count: int) -> None:
-        """Send home those that no slot holds, so that others have their places; the rest stays, even if it is more."""
-        if self._dismissing is None and len(self._crews) > count:
-            self._dismissing = self._roster.dismiss.remote(len(self._crews) - count)
+        """Send home those that no slot holds, so that others have their places; the rest stays, even if it is more.
+
+        Those that were given up go, too: a slot that took one would end the sweep."""
+        ended = [number for number, crew in self._crews.items() if crew.ended]
+        surplus = max(0, len(self._crews) - count)
+        if self._dismissing is None and (ended or surplus):
+            self._dismissing = self._roster.dismiss.remote(surplus, ended)
         for number in self._answer("_dismissing") or ():
             crew = self._crews.pop(number)
             crew.send_home()
             self._sent_home.append(crew)
+        self._sent_home = [crew for crew in self._sent_home if not crew.ended]  # and with them their mailboxes
 
     def close(self) -> None:
         """Send all home, and wait for them."""

@@ -13,6 +13,7 @@ from trainyard.spec.job import Job
 from trainyard.spec.training import Resources
 from trainyard.training.extraction.here import trial_data
 from trainyard.training.extraction.reader import ExtractionReader, Part, readers_of
+from trainyard.training.process import prepare_process
 
 if TYPE_CHECKING:
     from trainyard.training.kinds import AnyData
@@ -70,9 +71,7 @@ def _task(job: Job) -> Any:
 
 
 def _extract(reader: ExtractionReader, part: Part, resources: Resources) -> Columns:
-    import torch
-
-    torch.set_num_threads(resources.cpus_per_worker)
+    prepare_process(resources.cpus_per_worker)
     return reader.extract(part, "cuda" if resources.gpus_per_worker else "cpu")
 
 

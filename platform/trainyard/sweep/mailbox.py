@@ -22,6 +22,7 @@ POLL_SECONDS = 20.0
 """How long a worker's request for the next command stays open before it is told to ask again."""
 
 LOST = "a worker of the crew died"
+ANOTHERS = "another slot has the crew"
 
 BROKEN_LIMIT = 3
 """So many failed starts in a row, none of which got a crew together, and the crew is given up."""
@@ -101,12 +102,16 @@ class Mailbox:
 
     # -- the slot's side
 
-    async def hand_over(self) -> None:
-        """The crew has another slot: what the one before it waits for, dead or alive, ends as lost."""
+    async def hand_over(self) -> int:
+        """The crew has another slot, which is to name the turn that it gets here in all its calls.
+
+        What the one before it waits for, dead or alive, ends as lost, and it is heard no more.
+        """
         async with self._changed:
             self._turn += 1
-            self._started = None
+            self._started = self._command = None
             self._changed.notify_all()
+            return self._turn
 
     async def ready(self, seconds: float) -> bool:
         """Whether the crew is there, or never will be, after waiting so long for it."""
@@ -118,7 +123,7 @@ class Mailbox:
     def _is_ready(self) -> bool:
         return self._closed is not None or (self._group is not None and self._group.complete)
 
-    async def call(self, verb: str, payload: Any = None) -> Reply:
+    async def call(self, verb: str, payload: Any = None, *, turn: int = 0) -> Reply:
         """Give a command to the whole crew and wait for every answer, or for the news that the crew is lost.
 
         A crew that is not there is lost, and so is one that has come after the last `start`: it has no trial.
@@ -126,7 +131,9 @@ class Mailbox:
         async with self._changed:
             if self._closed is not None:
                 return Reply(lost=self._closed, final=True)
-            group, turn = self._group, self._turn
+            group = self._group
+            if self._turn != turn:
+                return Reply(lost=ANOTHERS)
             if group is None or not group.complete or (verb != "start" and group.generation != self._started):
                 return Reply(lost=LOST, nodes=self._was)
             self._started = group.generation
@@ -140,30 +147,30 @@ class Mailbox:
             )
             nodes = frozenset(group.nodes.values())
             if self._turn != turn:  # the command and the answers are another's
-                return Reply(lost="another slot has the crew", nodes=nodes)
+                return Reply(lost=ANOTHERS, nodes=nodes)
             answers, self._command = tuple(self._answers), None
             if len(answers) == group.size and self._group is group:
                 return Reply(answers=answers, nodes=nodes, cramped=self._room > group.size)
             return Reply(answers=answers, lost=self._closed or LOST, final=bool(self._closed), nodes=nodes)
 
-    async def stop(self) -> None:
+    async def stop(self, *, turn: int = 0) -> None:
         """The trial is over. Waits for nobody: neither for a crew that is not there, nor for an answer."""
         async with self._changed:
-            self._turn += 1
-            if self._is_ready():
+            if self._is_ready() and self._turn == turn:
                 self._number += 1
                 self._command, self._answers = Command(number=self._number, verb="stop"), []
-            self._changed.notify_all()
+                self._changed.notify_all()
 
-    async def let_go(self) -> None:
-        """Send the workers of this generation away. Ray Train builds another, for which the slot waits."""
+    async def let_go(self, *, turn: int = 0) -> None:
+        """Send the workers that are there away. Ray Train builds another group, for which the slot waits."""
         async with self._changed:
-            self._send_away()
+            if self._turn == turn:
+                self._send_away()
 
     def _send_away(self) -> None:
         if self._group is not None:
             self._was = frozenset(self._group.nodes.values())
-            self._let_go, self._group = self._group.generation, None
+            self._let_go, self._group, self._command = self._group.generation, None, None
             self._changed.notify_all()
 
     # -- the workers' side

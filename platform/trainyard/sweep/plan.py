@@ -13,7 +13,7 @@ from trainyard.spec.fitting import training_copies
 from trainyard.spec.job import Job
 from trainyard.spec.models.promptable import Sam
 from trainyard.spec.models.svm import Svm
-from trainyard.spec.search import Asha, Hyperband, Pbt
+from trainyard.spec.search import Asha, Hyperband
 from trainyard.spec.space import Space
 from trainyard.sweep.places import (
     Node,
@@ -132,12 +132,6 @@ def make_plan(job: Job, space: Space, nodes: Sequence[Node], manifest: Manifest 
     require_room(job, nodes)
     slots = slots_on(job, space, nodes)
     workers = resources.least_workers, resources.most_workers
-    if isinstance(space.search.scheduler, Pbt | Hyperband) and resources.crew and trials > slots:
-        raise InfeasibleError(
-            f"{space.search.scheduler.name} keeps all its trials alive, and {slots} crews of {_range(*workers)} "
-            f"workers fit the cluster, got trials={trials}. Set --trials {slots}, resources.workers=1, or the "
-            "scheduler asha."
-        )
     rungs = make_rungs(job, space)
     plan = Plan(
         slots=slots,

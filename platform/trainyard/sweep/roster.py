@@ -5,8 +5,22 @@ on. A crew is granted and dismissed here and nowhere else: no two slots have one
 """
 
 import math
+import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
+
+LACKING_SECONDS = 12.0
+"""A slot whose crew is not there asks for another more often than that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """slots: the actor ids of those that hold crews. One that was killed gives nothing back: the driver releases it.
+    lacking: whether a slot has asked in vain for another crew, as its own is not there."""
+
+    slots: set[str]
+    lacking: bool
 
 
 class Roster:
@@ -18,6 +32,7 @@ class Roster:
         self._mailboxes: dict[int, Any] = {}
         self._held: dict[int, str] = {}
         self._excused: set[str] = set()
+        self._lacked: dict[str, float] = {}
 
     # -- the driver's side
 
@@ -33,16 +48,18 @@ class Roster:
         """One crew more, with a mailbox that slots may take."""
         self._mailboxes[number] = mailbox
 
-    async def dismiss(self, count: int) -> list[int]:
-        """Take away up to so many crews that no slot holds; return which."""
-        idle = self._free()[:count]
-        for number in idle:
+    async def dismiss(self, count: int, ended: Collection[int] = ()) -> list[int]:
+        """Take away crews that no slot holds: all that have ended by themselves, and up to so many more. Which ones."""
+        free = self._free()
+        gone = [number for number in free if number in ended]
+        gone += [number for number in free if number not in ended][:count]
+        for number in gone:
             del self._mailboxes[number]
-        return idle
+        return gone
 
-    async def holders(self) -> set[str]:
-        """The slots that hold crews. One that was killed has given nothing back: the driver releases it."""
-        return set(self._held.values())
+    async def holding(self) -> Holding:
+        """Which slots hold crews, and whether that is too many for the others."""
+        return Holding(slots=set(self._held.values()), lacking=self._is_lacking())
 
     async def is_excused(self, slot: str) -> bool:
         """Whether a slot that has ended did so for no fault of its trial."""
@@ -56,18 +73,21 @@ class Roster:
 
     async def take(self, slot: str) -> Any | None:
         """The mailbox of a crew, from now on this slot's; None while others hold all of them."""
-        free = self._free()
-        return self._grant(free[0], slot) if free else None
+        return self._grant(free[0], slot) if (free := self._free_for(slot)) else None
 
     async def exchange(self, slot: str) -> Any | None:
         """Another crew for a slot whose own is not there; None where none is free."""
         own = max((number for number, holder in self._held.items() if holder == slot), default=-1)
         # The next one in turn: one of them may be there.
-        free = sorted(self._free(), key=lambda number: (number < own, number))
+        free = sorted(self._free_for(slot), key=lambda number: (number < own, number))
         if not free:
             return None
         await self.release(slot)
         return self._grant(free[0], slot)
+
+    async def is_there(self, slot: str) -> None:
+        """The crew of a slot that has asked for another."""
+        self._lacked.pop(slot, None)
 
     async def gives_way(self, slot: str) -> bool:
         """Whether a slot whose crew is not there is one too many. It is then excused, and its trial goes on in another.
@@ -87,10 +107,20 @@ class Roster:
     async def release(self, slot: str) -> None:
         """A slot has ended, and whatever it held is free."""
         self._held = {number: holder for number, holder in self._held.items() if holder != slot}
+        self._lacked.pop(slot, None)
 
     def _grant(self, number: int, slot: str) -> Any:
         self._held[number] = slot
         return self._mailboxes[number]
+
+    def _is_lacking(self) -> bool:
+        return any(time.monotonic() - asked < LACKING_SECONDS for asked in self._lacked.values())
+
+    def _free_for(self, slot: str) -> list[int]:
+        """Crews that a slot may have, which is else one that lacks any."""
+        if not (free := self._free()):
+            self._lacked[slot] = time.monotonic()
+        return free
 
     def _free(self) -> list[int]:
         """Crews that no slot holds."""
@@ -103,6 +133,6 @@ def actor_lives(actor: str) -> bool:
     from ray.exceptions import RaySystemError
 
     try:
-        return actors(actor).get("State") not in (None, "DEAD")
+        return actors(actor).get("State") != "DEAD"
     except RaySystemError:  # the head is busy, or gone for a moment
         return True

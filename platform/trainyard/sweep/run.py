@@ -142,7 +142,7 @@ def _train_all(
     stopper = SweepStopper(searcher, ledger, sweep.folder.place, sweep.space.search.keep_checkpoints, sweep.mirror)
     with (
         ray_logs_to(sweep.folder.ray_log),
-        crews_for(sweep.job, data, lambda: sweep.folder.storage("crews"), roster) as keep_crews,
+        crews_for(sweep.job, data, lambda: sweep.folder.storage("crews"), roster, concurrency) as keep_crews,
         following(
             look,
             Following(
@@ -160,7 +160,7 @@ def _train_all(
         def keep_up() -> None:
             follow()
             try:
-                keep_crews(concurrency.slots, searcher.running + ledger.remaining)
+                keep_crews(searcher.running + ledger.remaining)
             except RunError as error:
                 searcher.error = searcher.error or error
 

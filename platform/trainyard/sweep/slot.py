@@ -34,7 +34,8 @@ from trainyard.sweep.trial_run import Result, TrialRun
 from trainyard.sweep.workers import CrewLost, NoWorkers, Workers
 
 TAKE_SECONDS = 30.0
-"""So long a new slot waits for a crew that is free. Then it is one too many, and leaves its trial to another."""
+"""So long a new slot waits for a crew: that of a slot which was killed is free when the driver has seen that. Then the
+new one is one too many, and leaves its trial to another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,26 +144,28 @@ def _crew(roster: Any) -> Workers:
             time.sleep(0.5)
     except RayActorError as error:
         return NoWorkers(f"the roster of the sweep died: {error}")
-    return CrewWorkers(_entered(mailbox), lambda: _another(roster))
+    return CrewWorkers(mailbox, _OtherCrews(roster))
 
 
-def _another(roster: Any) -> Any | None:
-    """Another crew, as the slot's own is not there; None to wait on. Ends the process where it is one too many."""
-    try:
-        if (mailbox := ray.get(roster.exchange.remote(_own_id()))) is not None:
-            return _entered(mailbox)
-        if ray.get(roster.gives_way.remote(_own_id())):
-            ray.actor.exit_actor()
-    except RayActorError:
+class _OtherCrews:
+    """Those of the roster."""
+
+    def __init__(self, roster: Any) -> None:
+        self._roster = roster
+
+    def another(self) -> Any | None:
+        """Ends the process where it is one too many."""
+        try:
+            if (mailbox := ray.get(self._roster.exchange.remote(_own_id()))) is not None:
+                return mailbox
+            if ray.get(self._roster.gives_way.remote(_own_id())):
+                ray.actor.exit_actor()
+        except RayActorError:
+            return None
         return None
-    return None
 
-
-def _entered(mailbox: Any) -> Any:
-    """The mailbox, whose former slot is not to be answered any more."""
-    with contextlib.suppress(RayActorError):  # the first command says so
-        ray.get(mailbox.hand_over.remote())
-    return mailbox
+    def is_there(self) -> None:
+        self._roster.is_there.remote(_own_id())
 
 
 def _solo(orders: SlotOrders) -> Workers:

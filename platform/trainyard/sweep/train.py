@@ -163,11 +163,10 @@ def _read_here(training: Training) -> Callable[[], "AnyData"]:
     """What one worker in this process is trained on: extracted now, and decoded once it is called."""
     job = training.job
     if job.model.extracts:
-        import torch
-
         from trainyard.training.extraction.here import read_extracted_here
+        from trainyard.training.process import prepare_process
 
-        torch.set_num_threads(job.resources.cpus_per_worker)
+        prepare_process(job.resources.cpus_per_worker)
         extracted = read_extracted_here(job, training.dataset, "cuda" if job.resources.gpus_per_worker else "cpu")
         return lambda: extracted
     from trainyard.data.local import read_here

@@ -140,10 +140,19 @@ class TrialRun:
         self._go_back()
 
     def state(self) -> bytes:
-        """The trial's whole state, for Tune (population based training, paused trials)."""
+        """The trial's whole state, for Tune (population based training, paused trials).
+
+        Where the crew is lost meanwhile, the epochs since the last checkpoint are trained again first.
+        """
         if self._moved:
             self._guarded(self._come_back)
-        return self._workers.state()
+        states: list[bytes] = []
+        while not states and self._failure is None and self._obstacle is None:
+            if len(self._history) < self._reported:
+                self._guarded(self._train_epoch)
+            else:
+                self._guarded(lambda: states.append(self._workers.state()))
+        return states[0] if states else self._folder.last_state() or b""
 
     def restore(self, state: bytes) -> None:
         """Go on from a state that Tune kept: the trial's own, as it was paused, or a better trial's of its population.

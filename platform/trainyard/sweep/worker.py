@@ -16,6 +16,7 @@ from trainyard.training import checkpoint
 from trainyard.training.gradients.health import Finding
 from trainyard.training.kinds import AnyData, AnyTrial, build_trial
 from trainyard.training.member import Member
+from trainyard.training.process import prepare_process
 
 
 class Worker:
@@ -85,8 +86,6 @@ class Worker:
 
 def lone_worker(job: Job, data: Callable[[], AnyData], *, directory: Path | None, gpus: float) -> SoloWorkers:
     """One worker in this process, on as many threads as the job gives it CPUs; on a GPU if it has any of one."""
-    import torch
-
-    torch.set_num_threads(job.resources.cpus_per_worker)
+    prepare_process(job.resources.cpus_per_worker)
     member = Member(device="cuda" if gpus else "cpu")
     return SoloWorkers(Worker(job, data, member=member, directory=directory))
