@@ -44,7 +44,7 @@ def test_no_sweep_has_a_name_that_leaves_its_folder(name: str, tmp_path: Path, d
     before = everything(tmp_path)
     with pytest.raises(TrainyardError, match="--name must be"):
         SweepFolder.create(results, name, digits_job, None)
-    with pytest.raises(TrainyardError, match="--name must be"):
+    with pytest.raises(TrainyardError, match="--resume must be"):
         SweepFolder.resume(results, name)
     assert everything(tmp_path) == before
 

@@ -44,8 +44,6 @@ UNPICKLERS = {
 }
 
 OWN_MEMORY = {
-    # A handle that the same process pickled a moment ago, so as not to read it yet.
-    ("sweep/crew.py", "cloudpickle.loads"),
     # Tasks that the driver put into Ray's own blocks.
     ("data/stream.py", "cloudpickle.loads"),
     # The restricted one: it finds stand-ins only.

@@ -199,7 +199,7 @@ class CrewWorkers:
         return self._nodes
 
     def leave(self) -> None:
-        """Send the workers away: they form anew where there is room then, and the next command waits for them."""
+        """Send the workers away: they form anew where there is room then, for which the next `start` waits."""
         self._cramped, self._nodes = False, frozenset()
         with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
             ray.get(self._mailbox.let_go.remote(turn=self._turn))
@@ -259,7 +259,7 @@ class CrewWorkers:
     def _regroup(self) -> None:
         """After a failure the workers may stand at different collectives, so their process group is made anew.
 
-        Workers that can't form one are sent away, and Ray Train builds the crew anew; the next command waits for it.
+        Workers that can't form one are sent away, and Ray Train builds the crew anew, for which the next `start` waits.
         """
         with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
             reply = ray.get(self._mailbox.call.remote("regroup", turn=self._turn))

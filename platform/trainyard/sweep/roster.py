@@ -111,6 +111,7 @@ class Roster:
 
     def _grant(self, number: int, slot: str) -> Any:
         self._held[number] = slot
+        self._lacked.pop(slot, None)
         return self._mailboxes[number]
 
     def _is_lacking(self) -> bool:
