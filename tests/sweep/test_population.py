@@ -26,6 +26,10 @@ class Member:
         self.run_metadata = SimpleNamespace(checkpoint_manager=kept)
         self.temporary_state = SimpleNamespace(saving_to=None)
         self.checkpoint = f"state of {number}"
+        self.recovers = False
+
+    def should_recover(self) -> bool:
+        return self.recovers
 
     def is_finished(self) -> bool:
         return self.status == "TERMINATED"
@@ -135,3 +139,12 @@ def test_the_last_one_goes_on_alone(digits_job: Job) -> None:
     assert controller.wake() == [0]
     controller.report(0, 2, 0.9)
     assert controller.wake() == [0]
+
+
+def test_one_whose_slot_died_is_waited_for(digits_job: Job) -> None:
+    controller = Controller(digits_job, members=2, interval=2)
+    controller.report(0, 2, 0.5)
+    dead = controller.members[1]
+    dead.recovers, dead.status = True, "PENDING"
+    controller.scheduler.on_trial_error(controller, dead)
+    assert controller.wake() == [1]
