@@ -23,6 +23,13 @@ async def started(mailbox: Mailbox) -> Reply:
     return await mailbox.call("start")
 
 
+async def under_way(mailbox: Mailbox) -> asyncio.Task[Reply]:
+    """A command that the crew has been given and has not answered."""
+    call = asyncio.create_task(mailbox.call("start"))
+    await asyncio.sleep(0.01)
+    return call
+
+
 async def worker(mailbox: Mailbox, rank: int, generation: str = "a", size: int = 2, *, commands: int = 1) -> list[str]:
     """Joins, carries out so many commands by answering with their verb, and says which they were."""
     await mailbox.join(rank=rank, size=size, generation=generation)
@@ -77,8 +84,7 @@ def test_a_new_generation_ends_the_command_under_way_as_lost() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         await mailbox.join(rank=0, size=2, generation="old")
         await mailbox.join(rank=1, size=2, generation="old")
-        call = asyncio.create_task(mailbox.call("start"))
-        await asyncio.sleep(0.01)
+        call = await under_way(mailbox)
         await mailbox.join(rank=1, size=2, generation="new")
         reply = await call
         assert reply.lost == "a worker of the crew died"
@@ -107,8 +113,7 @@ def test_a_worker_of_a_former_generation_is_to_end_and_its_answer_is_dropped() -
         command = await mailbox.next(generation="old", after=0)
         assert command is not None
         assert command.verb == "quit"  # by itself: a run of Ray Train whose workers return is over
-        call = asyncio.create_task(mailbox.call("start"))
-        await asyncio.sleep(0.01)
+        call = await under_way(mailbox)
         await mailbox.answer(generation="old", number=1, answer=Answer(rank=0, value="stale"))
         await mailbox.answer(generation="new", number=1, answer=Answer(rank=0, value="fresh"))
         assert [answer.value for answer in (await call).answers] == ["fresh"]
@@ -155,8 +160,7 @@ def test_a_request_without_news_is_answered_after_a_while(monkeypatch: pytest.Mo
 def test_a_new_slot_ends_what_the_one_before_it_waits_for_and_gets_its_own_answers() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         await mailbox.join(rank=0, size=1, generation="a")
-        before = asyncio.create_task(mailbox.call("start"))
-        await asyncio.sleep(0.01)
+        before = await under_way(mailbox)
         turn = await mailbox.hand_over()
         now = asyncio.create_task(mailbox.call("start", turn=turn))
         await asyncio.sleep(0.01)
@@ -183,8 +187,7 @@ def test_a_slot_whose_crew_has_another_is_heard_no_more() -> None:
 def test_what_a_slot_that_died_had_asked_for_no_other_generation_does() -> None:
     async def scenario(mailbox: Mailbox) -> None:
         await mailbox.join(rank=0, size=1, generation="old")
-        before = asyncio.create_task(mailbox.call("start"))
-        await asyncio.sleep(0.01)
+        before = await under_way(mailbox)
         turn = await mailbox.hand_over()
         await before
         new = asyncio.create_task(worker(mailbox, 0, "new", size=1))
@@ -209,8 +212,7 @@ def test_a_trial_is_stopped_without_waiting_for_a_crew_or_an_answer() -> None:
 def test_a_crew_that_is_gone_is_known_to_be_lost_before_another_has_come(news: str) -> None:
     async def scenario(mailbox: Mailbox) -> None:
         await mailbox.join(rank=0, size=1, generation="a", node="one")
-        call = asyncio.create_task(mailbox.call("start"))
-        await asyncio.sleep(0.01)
+        call = await under_way(mailbox)
         await getattr(mailbox, news)()
         reply = await call
         assert (reply.lost, reply.nodes) == ("a worker of the crew died", {"one"})
