@@ -186,8 +186,8 @@ class CrewWorkers:
 
     def _enter(self, mailbox: MailboxHandle) -> None:
         self._mailbox, self._turn = mailbox, -1
-        with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
-            self._turn = ray.get(mailbox.hand_over.remote())
+        with contextlib.suppress(CrewLost):  # the next command says so
+            self._turn = self._ask("hand_over")
 
     @property
     def cramped(self) -> bool:
@@ -201,8 +201,8 @@ class CrewWorkers:
     def leave(self) -> None:
         """Send the workers away: they form anew where there is room then, for which the next `start` waits."""
         self._cramped, self._nodes = False, frozenset()
-        with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
-            ray.get(self._mailbox.let_go.remote(turn=self._turn))
+        with contextlib.suppress(CrewLost):  # the next command says so
+            self._ask("let_go", turn=self._turn)
 
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         self._wait_for_crew()
@@ -261,8 +261,8 @@ class CrewWorkers:
 
         Workers that can't form one are sent away, and Ray Train builds the crew anew, for which the next `start` waits.
         """
-        with contextlib.suppress(ray.exceptions.RayActorError):  # the next command says so
-            reply = ray.get(self._mailbox.call.remote("regroup", turn=self._turn))
+        with contextlib.suppress(CrewLost):  # the next command says so
+            reply = self._ask("call", "regroup", turn=self._turn)
             if any(answer.failure is not None for answer in reply.answers):
                 self.leave()
 
