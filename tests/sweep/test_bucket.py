@@ -158,7 +158,7 @@ def test_a_bucket_that_takes_nothing_is_told(lab: Lab, monkeypatch: pytest.Monke
     nowhere = Location.of(str(lab.results).replace("s3://lab/", "s3://no-such-lab/"))
     with pytest.raises(RunError, match=r"^can't write the checkpoint: can't reach s3://no-such-lab/.*; then resume\.$"):
         save_state(nowhere / "last.pt", {})
-    with pytest.raises(RunError, match=r"^can't write which epochs were best: can't reach"):
+    with pytest.raises(RunError, match=r"^can't write what a trial goes on from: can't reach"):
         Bests(nowhere / "bests.json", Objective(metric="a", mode="max")).add(1, {"a": 1.0})
     assert Drawn.kept(nowhere) is None
 

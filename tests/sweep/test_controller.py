@@ -61,10 +61,12 @@ def sweep(tmp_path: Path) -> Sweep:
 def test_a_trial_fails_when_its_fourth_slot_has_died(sweep: Sweep) -> None:
     for slot in ("first", "second", "third"):
         assert sweep.dies(slot) == Trial.PENDING
+        assert sweep.controller.get_live_trials() == {sweep.trial}
         sweep.run()
     assert sweep.heard.failed == []
     assert sweep.dies("fourth") == Trial.ERROR
     assert sweep.heard.failed == [sweep.trial.trial_id]
+    assert sweep.controller.get_live_trials() == set(), "a population would wait for it"
 
 
 @pytest.mark.parametrize("preempted", [False, True])

@@ -83,6 +83,16 @@ class Controller:
         member.status = "TERMINATED"
         self.live.discard(member)
 
+    def lose_slot(self, number: int) -> None:
+        """It goes on in another one: Tune tells a scheduler of an error, and adds the trial again."""
+        member = self.members[number]
+        member.recovers, member.status = True, "ERROR"
+        self.live.discard(member)
+        self.scheduler.on_trial_error(self, member)
+        member.status = "PENDING"
+        self.live.add(member)
+        self.scheduler.on_trial_add(self, member)
+
     def wake(self) -> list[int]:
         """Run all that may go on."""
         woken = []
@@ -144,7 +154,24 @@ def test_the_last_one_goes_on_alone(digits_job: Job) -> None:
 def test_one_whose_slot_died_is_waited_for(digits_job: Job) -> None:
     controller = Controller(digits_job, members=2, interval=2)
     controller.report(0, 2, 0.5)
-    dead = controller.members[1]
-    dead.recovers, dead.status = True, "PENDING"
-    controller.scheduler.on_trial_error(controller, dead)
+    controller.lose_slot(1)
     assert controller.wake() == [1]
+
+
+def test_one_whose_slot_died_meets_the_others_where_they_wait(digits_job: Job) -> None:
+    """And not with its next result, at which it would take over a state that is epochs ahead of its own."""
+    controller = Controller(digits_job, members=2, interval=5)
+    controller.report(0, 5, 0.9)
+    controller.report(1, 5, 0.2)
+    assert controller.wake() == [0, 1]
+    controller.report(0, 10, 0.9)
+    controller.report(1, 6, 0.2)
+    controller.lose_slot(1)
+    assert controller.wake() == [1]
+    before = controller.members[1].config
+    controller.report(1, 7, 0.2)
+    assert controller.members[1].status == "RUNNING"
+    assert controller.members[1].config is before
+    controller.report(1, 10, 0.2)
+    assert controller.wake() == [0, 1]
+    assert controller.members[1].config is not before

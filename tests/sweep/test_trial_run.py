@@ -205,6 +205,68 @@ def test_a_state_that_tune_kept_brings_its_epochs_along(digits_job: Job, folder:
     assert workers.trained == [3]
 
 
+PAUSED = json.dumps([{"val/accuracy": 5.0}, {"val/accuracy": 6.0}]).encode()
+"""The state of another trial, after two epochs."""
+
+
+def test_epochs_since_a_state_that_tune_gives_again_are_not_trained_again(digits_job: Job, folder: TrialFolder) -> None:
+    """A slot leaves its node, and Tune gives the next one what it kept at the last exchange."""
+    run = begin(digits_job, folder, CountingWorkers(), saves=False)
+    run.restore(PAUSED)
+    assert run.next_result().epoch == 3
+    run.move()
+    workers = CountingWorkers()
+    run = begin(digits_job, folder, workers, reported=3, saves=False)
+    run.restore(PAUSED)
+    assert run.next_result().epoch == 4
+    assert workers.trained == [4]
+
+
+def test_a_state_that_is_given_goes_before_a_checkpoint_that_does_not_descend_from_it(
+    digits_job: Job, folder: TrialFolder
+) -> None:
+    run = begin(digits_job, folder, CountingWorkers())
+    assert [run.next_result().epoch for _ in range(3)] == [1, 2, 3]
+    workers = CountingWorkers()
+    run = begin(digits_job, folder, workers, reported=3)
+    run.restore(PAUSED)
+    assert run.next_result().epoch == 4
+    assert workers.trained == [3, 4]
+    assert workers.history[:2] == json.loads(PAUSED)
+
+
+def test_a_crew_that_is_lost_after_an_exchange_goes_on_from_the_state_that_was_taken_over(
+    digits_job: Job, folder: TrialFolder
+) -> None:
+    begin(digits_job, folder, CountingWorkers()).next_result()
+    workers = CountingWorkers(events={1: CrewLost("it died")})
+    run = begin(digits_job, folder, workers, reported=2, saves=False)
+    run.restore(PAUSED)
+    assert run.next_result().epoch == 3
+    assert workers.trained == [3, 3]
+    assert workers.history[:2] == json.loads(PAUSED)
+
+
+def test_a_crew_that_is_lost_while_it_takes_over_a_state_takes_it_over_again(
+    digits_job: Job, folder: TrialFolder
+) -> None:
+    class Frail(CountingWorkers):
+        losses = 1
+
+        def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
+            if state == PAUSED and self.losses:
+                self.losses -= 1
+                raise CrewLost("it died")
+            return super().start(values, state)
+
+    begin(digits_job, folder, CountingWorkers()).next_result()
+    workers = Frail()
+    run = begin(digits_job, folder, workers, reported=2)
+    run.restore(PAUSED)
+    assert run.next_result().epoch == 3
+    assert workers.history[:2] == json.loads(PAUSED)
+
+
 def test_a_disk_that_refuses_ends_the_sweep_and_not_the_trial(digits_job: Job, folder: TrialFolder) -> None:
     class FullDisk(CountingWorkers):
         def save(self, place: Location) -> None:

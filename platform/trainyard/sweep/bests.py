@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from trainyard.data.location import Location
-from trainyard.errors import DataError, RunError
+from trainyard.errors import DataError
 from trainyard.spec.training import Objective
+from trainyard.sweep.checkpoints import write_beside_states
 
 
 class Bests:
@@ -43,12 +44,7 @@ class Bests:
     def add(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """The epoch is the best, and its state is saved. RunError where the disk or bucket refuses."""
         self._found.append((epoch, metrics[self._objective.metric]))
-        try:
-            self._file.write_bytes(json.dumps(self._found).encode())
-        except OSError as error:
-            raise RunError(f"can't write {self._file}: {error.strerror or error}. Make room; then resume.") from error
-        except DataError as error:
-            raise RunError(f"can't write which epochs were best: {error} Mend that; then resume.") from error
+        write_beside_states(self._file, json.dumps(self._found).encode())
 
     def _better(self, epoch: int, metrics: Mapping[str, float]) -> float | None:
         value = metrics.get(self._objective.metric, math.nan)

@@ -1,12 +1,13 @@
 """The states of trials: one folder a trial, `last.pt` to go on from and `best.pt` to keep, with its pictures.
 
 The workers write them (`training.checkpoint`, `training.pictures`), on storage that the nodes share, and a slot writes
-beside them which epochs were best (`sweep.bests`). The driver deletes
+beside them which epochs were best (`sweep.bests`) and from which state of Tune `last.pt` descends. The driver deletes
 states, once it has recorded that a trial has ended: `last.pt` always, `best.pt` but for the best trials of the sweep.
 Pictures stay: MLflow may take them late, and all of a trial's are smaller than a state.
 """
 
 import contextlib
+import hashlib
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,21 @@ class TrialFolder:
         """Which epochs were better than all before."""
         return self._place / "bests.json"
 
+    @property
+    def _ancestor(self) -> Location:
+        return self._place / "ancestor"
+
+    def descends_from(self, state: bytes) -> bool:
+        """Whether `last` is of after the trial went on from this state."""
+        try:
+            return self._ancestor.read_bytes() == _digest(state)
+        except (OSError, DataError):
+            return False
+
+    def goes_on_from(self, state: bytes) -> None:
+        """The trial goes on from this state, and `last` holds it already. RunError where the disk refuses."""
+        write_beside_states(self._ancestor, _digest(state))
+
     def last_state(self) -> bytes | None:
         """What `last` holds; None where there is none yet. RunError where it can't be read."""
         try:
@@ -70,18 +86,32 @@ class TrialFolder:
 
     def drop_last(self) -> None:
         """With what only a trial that goes on needs, as far as the disk lets."""
-        for place in (self.last, self.bests):
+        for place in (self.last, self.bests, self._ancestor):
             _delete(place)
 
     def drop_states(self) -> None:
         """Delete all but the pictures, as far as the disk lets."""
-        for place in (self.last, self.bests, self.best):
-            _delete(place)
+        self.drop_last()
+        _delete(self.best)
         if self._place.local:
             with contextlib.suppress(OSError):
                 for aside in self._place.local.glob(f".*{PARTIAL}*"):  # of a process that was killed
                     aside.unlink(missing_ok=True)
                 self._place.local.rmdir()  # refused where there are pictures
+
+
+def write_beside_states(file: Location, content: bytes) -> None:
+    """What a slot remembers of a trial. RunError where the disk or bucket refuses."""
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise RunError(f"can't write {file}: {error.strerror or error}. Make room; then resume.") from error
+    except DataError as error:
+        raise RunError(f"can't write what a trial goes on from: {error} Mend that; then resume.") from error
+
+
+def _digest(state: bytes) -> bytes:
+    return hashlib.sha256(state).hexdigest().encode()
 
 
 def _delete(place: Location) -> None:

@@ -10,6 +10,7 @@
 - The death of a slot counts against its trial only where the node lives on.
 - A slot that dies between two trials ends neither: Tune hears of it twice, and takes the second time for the trial's
   end.
+- A trial that ends with an error is not among the living: Tune leaves it there, and a population would wait for it.
 
 Tune has no place to put another controller, so `tune_with` puts it where `Tuner.fit` looks.
 """
@@ -152,6 +153,11 @@ class SlotController(TuneController):
                     trial.run_metadata.num_failures -= 1  # Tune is about to add one
             self._resetting_trials.discard(trial)
         super()._process_trial_failure(trial, exception)
+
+    def _schedule_trial_stop(self, trial: Trial, exception: Exception | None = None) -> None:
+        super()._schedule_trial_stop(trial, exception=exception)
+        if exception is not None:
+            self._live_trials.discard(trial)  # one that goes on in another slot is added again
 
 
 @contextlib.contextmanager

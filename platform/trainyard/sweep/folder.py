@@ -7,6 +7,7 @@
     study.db                             Optuna's study
     trials/00007/last.pt, best.pt        states of trials
     trials/00007/bests.json              which of its epochs were better than all before, while it goes on
+    trials/00007/ancestor                from which state of the driver's (a pause, an exchange) last.pt descends
     trials/00007/pictures/00012.png      what its best epoch answers; drawn.json says which that is
     pictures/00012.png                   the same of the best trials together
     tune/  crews/  ray.log               scratch space and messages of Ray

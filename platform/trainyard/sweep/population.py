@@ -41,8 +41,12 @@ class Population(PopulationBasedTraining):
         """Ray refuses a searcher beside its population, as each would change the other's values.
 
         Ours only draws the first values, and is told at the end what became of the trial.
+
+        A trial whose slot died is added again. It is still the member that it was: else its next result, at whatever
+        epoch, would be taken to be the last that an exchange waits for.
         """
-        super().on_trial_add(SimpleNamespace(search_alg=None), trial)
+        if trial not in self._trial_state:
+            super().on_trial_add(SimpleNamespace(search_alg=None), trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         decision = str(super().on_trial_result(tune_controller, trial, result))

@@ -158,13 +158,20 @@ class TrialRun:
         """Go on from a state that Tune kept: the trial's own, as it was paused, or a better trial's of its population.
 
         Another's state brings its epochs and findings along, and the schedule goes on where that trial stood; the
-        values are this one's.
+        values are this one's. Tune gives the same state again where the slot has died since: then the trial goes on
+        from its last checkpoint, which is of later.
         """
         self._moved = False
-        self._guarded(lambda: self._take_over(state))
+        if self._history and self._folder.descends_from(state):
+            return
+
+        def take_over() -> None:
+            self._take_over(state)
+
+        self._guarded(take_over, after_loss=take_over)
         self._reported = max(self._reported, len(self._history))
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def _guarded(self, step: Callable[[], None], *, after_loss: Callable[[], None] | None = None) -> None:
         """Do a step; after the loss of the crew go back to the last checkpoint, and fail when that does not help."""
         try:
             step()
@@ -180,7 +187,7 @@ class TrialRun:
             elif self._losses >= LOSS_LIMIT:
                 self._failure = TrialError(f"lost its crew {self._losses} times: {loss}")
             else:
-                self._guarded(self._go_back)
+                self._guarded(after_loss or self._go_back, after_loss=after_loss)
 
     def _go_back(self) -> None:
         """To the trial's last checkpoint, or to its beginning."""
@@ -193,6 +200,9 @@ class TrialRun:
     def _take_over(self, state: bytes) -> None:
         self._restore(state)
         self._bests.stay()
+        if self._history:
+            self._save_last()
+            self._folder.goes_on_from(state)
 
     def _restore(self, state: bytes | None) -> None:
         started = self._start(state)
