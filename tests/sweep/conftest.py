@@ -19,7 +19,7 @@ from trainyard.tracking.events import Event
 from trainyard.tracking.uri import tracking_uri
 
 NETS = """
-    import os, signal
+    import os, signal, time
     from pathlib import Path
     import torch
     from torch import nn
@@ -44,6 +44,11 @@ NETS = """
                 raise ValueError("on purpose")
             if self.fault == "raise on rank 1" and rank == 1:
                 raise ValueError("on purpose, on rank 1")
+            if self.fault == "wait for another":
+                Path(f"{self.mark}-{os.getpid()}").touch()
+                end = time.monotonic() + 120
+                while len(list(Path(self.mark).parent.glob("mark-*"))) < 2 and time.monotonic() < end:
+                    time.sleep(0.1)
             if self.fault == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.fault == "die once" and rank == int(os.environ.get("WORLD_SIZE", "1")) - 1:

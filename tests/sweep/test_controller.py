@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.exceptions import RayActorError
@@ -28,6 +29,12 @@ class Unrecorded(Trial):
     """Tune writes errors to a folder of its session, which there is not."""
 
     local_path = None
+
+    def init_local_path(self) -> None:
+        return None
+
+    def set_ray_actor(self, ray_actor: object) -> None:
+        return None
 
 
 class Sweep:
@@ -85,3 +92,46 @@ def test_a_slot_that_dies_between_two_trials_ends_neither(sweep: Sweep) -> None:
     assert sweep.heard.failed == []
     assert sweep.trial not in sweep.controller._resetting_trials, "it would wait for the dead slot"
     assert sweep.trial.run_metadata.num_failures == 1
+
+
+class Actors:
+    """Slots as Tune's manager of actors knows them, none of which is a process."""
+
+    def __init__(self, started: list[str], starting: list[str]) -> None:
+        self._live_actors_to_ray_actors_resources = {slot: (f"{slot}'s actor", None) for slot in started}
+        self._starting = starting
+
+    @property
+    def num_total_actors(self) -> int:
+        return len(self._live_actors_to_ray_actors_resources) + len(self._starting)
+
+    @property
+    def num_pending_actors(self) -> int:
+        return len(self._starting)
+
+    def is_actor_started(self, slot: str) -> bool:
+        return slot in self._live_actors_to_ray_actors_resources or slot in self._starting
+
+
+def test_paused_trials_have_the_free_slots_while_one_is_being_started_for_the_chosen_trial(sweep: Sweep) -> None:
+    chosen, controller = sweep.trial, sweep.controller
+    controller._pauses = True
+    controller._set_trial_status(chosen, Trial.PENDING)
+    others = [Unrecorded("stub", stub=True, storage=chosen.storage) for _ in range(3)]
+    for trial in others:
+        trial.create_placement_group_factory()
+        controller.add_trial(trial)
+        controller._set_trial_status(trial, Trial.PAUSED)
+    actors: Any = Actors(started=["free", "free too"], starting=["newcomer"])
+    controller._actor_manager = actors
+    controller._trial_to_actor = {chosen: "newcomer"}
+    controller._staged_trials = {chosen}
+    controller._actor_cache.increase_max(chosen.placement_group_factory, 3)
+    begun: list[Trial] = []
+    controller._schedule_trial_reset = lambda trial, config, tag: begun.append(trial)
+    for slot in ("free", "free too"):
+        assert controller._actor_cache.cache_object(chosen.placement_group_factory, slot)
+    controller._maybe_add_actors()
+    assert begun == others[:2]
+    assert controller._trial_to_actor == {chosen: "newcomer", others[0]: "free", others[1]: "free too"}
+    assert [trial.status for trial in (chosen, *others)] == [Trial.PENDING] * 3 + [Trial.PAUSED]

@@ -35,6 +35,8 @@ HOOKS = {
         "_cleanup_cached_actors",
         "_process_trial_failure",
         "_schedule_trial_actor",
+        "_schedule_trial_stop",
+        "_set_trial_status",
         "_wrapped",
     ],
 }
@@ -46,8 +48,6 @@ ATTRIBUTES = {
         "_actor_manager",
         "_live_trials",
         "_max_pending_trials",
-        "_pending_trials",
-        "_pending_trials_list",
         "_resetting_trials",
         "_scheduler_alg",
         "_search_alg",

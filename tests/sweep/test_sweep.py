@@ -103,7 +103,8 @@ def test_states_to_go_on_from_are_gone_and_the_best_are_kept(mixed: Ran) -> None
 
 
 def test_two_slots_train_at_a_time(bench: Bench) -> None:
-    ran = bench.run(bench.job(), bench.space(trials=6, max_concurrent=2))
+    job = bench.job(model__fault="wait for another", model__level=1.0)
+    ran = bench.run(job, bench.space(trials=3, max_concurrent=2))
     open_trials, most = set(), 0
     for event in ran.events:
         if isinstance(event, TrialEpoch):

@@ -85,13 +85,23 @@ class SlotController(TuneController):
         chosen = self._scheduler_alg.choose_trial_to_run(self._wrapped())
         if chosen is None or not self._awaits_its_slot(chosen):
             return
-        for trial in [trial for trial in self._pending_trials_list if trial in self._pending_trials]:
-            if not self._actor_cache.num_cached_objects:
-                return
-            if trial not in self._trial_to_actor and trial not in self._staged_trials:
-                self._staged_trials.add(trial)
-                self._actor_cache.increase_max(trial.placement_group_factory)
-                self._schedule_trial_actor(trial)
+        while self._actor_cache.num_cached_objects and (trial := self._next_without_slot()) is not None:
+            self._set_trial_status(trial, Trial.PENDING)
+            self._staged_trials.add(trial)
+            self._actor_cache.increase_max(trial.placement_group_factory)
+            self._schedule_trial_actor(trial)
+
+    def _next_without_slot(self) -> Trial | None:
+        """The trial that the scheduler would have run if those ran that have a slot, or have one started for them."""
+        waiting = [trial for trial in self._trial_to_actor if trial.status == Trial.PENDING]
+        for trial in waiting:
+            trial.status = Trial.RUNNING
+        try:
+            chosen = self._scheduler_alg.choose_trial_to_run(self._wrapped())
+        finally:
+            for trial in waiting:
+                trial.status = Trial.PENDING
+        return None if chosen in self._staged_trials else chosen
 
     # -- slots between two trials
 
