@@ -74,8 +74,8 @@ class Lab:
     def uri(self) -> str:
         return f"sqlite:///{self.home}/mlflow.db"
 
-    def new(self, verb: str, name: str, *more: str) -> list[str]:
-        space = [str(SPACE)] if verb == "sweep" else []
+    def new(self, verb: str, name: str, *more: str, space_file: Path = SPACE) -> list[str]:
+        space = [str(space_file)] if verb == "sweep" else []
         settings = [f"data.path={self.digits}", "training.checkpoint_seconds=0"]
         return [verb, str(JOB), *space, *settings, "--name", name, *more]
 
@@ -274,6 +274,22 @@ def test_a_crew_writes_to_the_bucket(lab: Lab) -> None:
     assert epochs(lab.journal("crew")) == Counter({(0, 1): 1, (0, 2): 1})
     assert "trials/00000/best.pt" in lab.files("crew")
     assert not [file for file in lab.files("crew") if file.startswith("crews")]
+
+
+def test_a_population_exchanges_its_states_through_the_bucket(lab: Lab) -> None:
+    space = lab.home / "population.yaml"
+    space.write_text(
+        "parameters: {optimizer.lr: {type: float, low: 1e-4, high: 1e-1, log: true}}\n"
+        "search: {sampler: random, trials: 3, scheduler: {name: pbt, interval: 2, quantile: 0.5}}\n"
+    )
+    lab.run(*lab.new("sweep", "population", "training.epochs=6", "--cpus", "1", space_file=space))
+
+    events = lab.journal("population")
+    assert epochs(events) == Counter({(trial, epoch): 1 for trial in range(3) for epoch in range(1, 7)})
+    assert {event.state for event in events if isinstance(event, TrialEnded)} == {"finished"}
+    kept = lab.files("population")
+    assert not [file for file in kept if file.startswith(("tune", "crews"))]
+    assert {file.rsplit("/")[-1] for file in kept if file.startswith("trials/")} == {"best.pt"}
 
 
 def test_a_name_in_the_bucket_is_taken(lab: Lab) -> None:
