@@ -94,7 +94,10 @@ class Lab:
         return Journal.read(self.home / "journal.jsonl")
 
     def files(self, name: str) -> list[str]:
-        return [file.path for file in (self.results / name).walk() if file.size]
+        try:
+            return [file.path for file in (self.results / name).walk() if file.size]
+        except FileNotFoundError:  # nothing yet
+            return []
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.points import fixed_points, trial_count
 from trainyard.sweep.samplers import build_sampler, wants_all_dimensions
+from trainyard.sweep.study_storage import StudyStorage
 
 STATES = {
     "finished": TrialState.COMPLETE,
@@ -62,13 +63,13 @@ class Study:
 
     def _open(self, name: str) -> optuna.Study:
         with self._kept():
-            storage = optuna.storages.RDBStorage(f"sqlite:///{self._path}")
+            database = optuna.storages.RDBStorage(f"sqlite:///{self._path}")
             # A trial is a dozen commits: itself, its parameters, its epochs. They take 18 ms together when none of them
             # waits for the disk: a killed driver loses none of them, a power cut the last.
-            event.listen(storage.engine, "connect", _quick_sqlite)
-            storage.engine.dispose()
+            event.listen(database.engine, "connect", _quick_sqlite)
+            database.engine.dispose()
             return optuna.create_study(
-                storage=storage,
+                storage=StudyStorage(database),
                 study_name=name,
                 load_if_exists=True,
                 directions=["maximize" if o.mode == "max" else "minimize" for o in self._job.objectives],
