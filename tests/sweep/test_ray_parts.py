@@ -61,6 +61,8 @@ ATTRIBUTES = {
 NAMES = [
     "ray.tune.tune:TuneController",
     "ray.tune.tune:air_usage.tag_callbacks",
+    "ray.tune.experiment.trial:get_trainable_cls",
+    "ray.tune.experiment.trial:validate_trainable",
     "ray._private.worker:print_to_stdstream",
     "ray._private.state:state.get_draining_nodes",
     "ray._private.state:state.get_cluster_config",

@@ -18,7 +18,8 @@ Tune has no place to put another controller, so `tune_with` puts it where `Tuner
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from types import ModuleType
 from typing import Any
 
 from ray.air._internal import usage
@@ -26,6 +27,7 @@ from ray.exceptions import RayActorError
 from ray.tune import tune
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
+from ray.tune.experiment import trial as tune_trial
 
 
 @dataclass
@@ -173,12 +175,24 @@ class SlotController(TuneController):
 @contextlib.contextmanager
 def tune_with(concurrency: Concurrency, *, pauses: bool, excused: Callable[[str], bool]) -> Iterator[None]:
     """Within it, `Tuner.fit` runs a SlotController."""
-    before = tune.TuneController, usage.tag_callbacks
-    tune.TuneController = partial(SlotController, concurrency=concurrency, pauses=pauses, excused=excused)
-    # To count which integrations are used, Tune imports mlflow as soon as there is any callback: 2 to 4 s before the
-    # first trial.
-    usage.tag_callbacks = lambda callbacks: False
+    controller = partial(SlotController, concurrency=concurrency, pauses=pauses, excused=excused)
+    with (
+        _in_place_of(tune, TuneController=controller),
+        # To count which integrations are used, Tune imports mlflow as soon as there is any callback: 2 to 4 s before
+        # the first trial.
+        _in_place_of(usage, tag_callbacks=lambda callbacks: False),
+        # For each trial it asks the head three times, and unpickles twice, what class a slot is.
+        _in_place_of(tune_trial, get_trainable_cls=cache(tune_trial.get_trainable_cls)),
+        _in_place_of(tune_trial, validate_trainable=cache(tune_trial.validate_trainable)),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _in_place_of(module: ModuleType, **replaced: Any) -> Iterator[None]:
+    before = {name: getattr(module, name) for name in replaced}
+    vars(module).update(replaced)
     try:
         yield
     finally:
-        tune.TuneController, usage.tag_callbacks = before
+        vars(module).update(before)
