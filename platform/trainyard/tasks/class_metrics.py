@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from trainyard.spec.tasks import TASKS, TaskName, class_of
 
-MOST_CLASSES = 20
+MOST_CLASSES = 32
 """Up to so many classes, each is measured by itself; of more, those that the job names: a hundred classes would be four
 hundred metrics in every epoch."""
 
