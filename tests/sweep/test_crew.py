@@ -1,5 +1,7 @@
 """Crews on a real Ray: warm, data-parallel, and hard to kill."""
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +13,7 @@ from ray.util.placement_group import placement_group_table
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.crew import Crew, CrewOrders, close_crews, open_mailboxes
-from trainyard.tracking.events import Event, TrialEpoch
+from trainyard.tracking.events import Event, TrialEnded, TrialEpoch
 
 from ..cluster.machines import wait
 from .conftest import Bench, Ran, choice
@@ -77,3 +79,27 @@ def group_states() -> set[str]:
 
 def living_actors() -> list[str]:
     return [actor["ActorClassName"] for actor in actors().values() if actor["State"] != "DEAD"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Roster", "Mailbox"])
+def test_the_death_of_what_is_beside_the_driver_stops_a_sweep_that_can_go_on(bench: Bench, name: str) -> None:
+    job = bench.job(resources__workers=2, training__epochs=60)
+    space = bench.space(trials=2)
+
+    def kill(event: Event) -> None:
+        if isinstance(event, TrialEpoch) and event.epoch == 3:
+            living = [actor for actor in actors().values() if actor["State"] == "ALIVE"]
+            for actor in living:
+                if actor["ActorClassName"] == name:
+                    os.kill(actor["Pid"], signal.SIGKILL)
+
+    stopped = bench.run(job, space, listeners=[kill])
+    assert stopped.outcome.state == "failed"
+    assert name.lower() in stopped.outcome.reason
+    assert not any(isinstance(event, TrialEnded) for event in stopped.events)
+
+    resumed = bench.go_on(job, space, stopped.folder)
+    assert states(resumed) == dict.fromkeys(range(2), "finished")
+    told = epochs_of(Ran(resumed.outcome, [*stopped.events, *resumed.events], resumed.folder, resumed.uri))
+    assert told == {trial: list(range(1, 61)) for trial in range(2)}
