@@ -4,9 +4,12 @@ Who may call an unpickler is listed here with what it is given; a new call has t
 """
 
 import ast
+import contextlib
 import io
+import json
 import os
 import pickle
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,12 @@ import pytest
 import torch
 
 from trainyard.data.formats.restricted_pickle import load_pickle
-from trainyard.errors import TrainyardError
+from trainyard.errors import RunError, TrainyardError
 from trainyard.models.states import MAGIC, from_bytes
 from trainyard.models.weights import read_file
+from trainyard.spec.job import Job
+from trainyard.spec.space import Space
+from trainyard.sweep.study import Study
 
 PACKAGE = Path(__file__).parent.parent.parent / "platform" / "trainyard"
 
@@ -91,6 +97,22 @@ def test_unpicklers_are_given_nothing_from_outside() -> None:
     assert used == OWN_MEMORY
 
 
+def test_optunas_cma_es_which_unpickles_its_study_is_only_used_without_its_unpickler() -> None:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        bases = {
+            base
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+            and any(isinstance(part, ast.FunctionDef) and part.name == "_restore_optimizer" for part in node.body)
+            for base in node.bases
+        }
+        used = {node for node in ast.walk(tree) if getattr(node, "id", getattr(node, "attr", "")) == "CmaEsSampler"}
+        imported = [node.names for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        assert used <= bases, path
+        assert not [name for names in imported for name in names if name.name == "CmaEsSampler" and name.asname], path
+
+
 def test_no_unpickler_goes_by_another_name() -> None:
     """`from pickle import loads`, `from torch import load`: nobody would see what they are."""
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -98,6 +120,15 @@ def test_no_unpickler_goes_by_another_name() -> None:
             if isinstance(node, ast.ImportFrom) and node.module:
                 owner = node.module.rpartition(".")[2]
                 assert not {(owner, alias.name) for alias in node.names} & UNPICKLERS, path
+
+
+CMA_ES = {
+    "parameters": {
+        "optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+        "optimizer.weight_decay": {"type": "float", "low": 1e-6, "high": 1e-2, "log": True},
+    },
+    "search": {"sampler": "cma_es", "trials": 12},
+}
 
 
 class Trap:
@@ -151,4 +182,27 @@ def test_an_archive_of_objects_runs_nothing(mark: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", images=np.array([Trap(mark)] * 2, object), labels=np.array([0, 1]))
     with pytest.raises(TrainyardError):
         import_dataset("npz", tmp_path / "out", source=tmp_path / "set.npz")
+    assert not mark.exists()
+
+
+def test_a_study_from_elsewhere_runs_nothing(mark: Path, tmp_path: Path, digits_job: Job) -> None:
+    """Optuna keeps CMA-ES's optimizer as a pickle in `study.db`, and reads it for the next proposal."""
+
+    def opened() -> Study:
+        return Study(tmp_path / "study.db", name="s", job=digits_job, space=Space.from_dict(CMA_ES))
+
+    study = opened()
+    for _ in range(8):
+        proposal = study.ask()
+        assert proposal is not None
+        study.tell(proposal.trial, "finished", [0.5 + proposal.trial / 100])
+    del study
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        trap = json.dumps(pickle.dumps(Trap(mark)).hex())
+        table = "trial_system_attributes"
+        changed = database.execute(f"UPDATE {table} SET value_json = ? WHERE key LIKE '%:optimizer:0'", [trap])
+        assert changed.rowcount > 0
+        database.execute(f"DELETE FROM {table} WHERE key LIKE '%:optimizer:_' AND key NOT LIKE '%:0'")
+    with pytest.raises(RunError, match=r"study\.db: .* asks for posix\.mkdir, .* is refused"):
+        opened().ask()
     assert not mark.exists()

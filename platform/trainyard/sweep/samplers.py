@@ -3,9 +3,10 @@
 import warnings
 
 import optuna
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 from trainyard.spec.search import CmaEs, Gp, Grid, Qmc, Random, Sampler, Tpe
+from trainyard.sweep.cma_es import RestrictedCmaEsSampler
 
 
 def build_sampler(settings: Sampler, *, seed: int, asked: int) -> BaseSampler:
@@ -28,7 +29,7 @@ def _build(settings: Sampler, seed: int) -> BaseSampler:
             # Dimensions under a condition are not in every trial: `group` models each set that occurs on its own.
             return TPESampler(seed=seed, n_startup_trials=startup, multivariate=True, group=True)
         case CmaEs(startup_trials=startup):
-            return CmaEsSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+            return RestrictedCmaEsSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
         case Gp(startup_trials=startup):
             return GPSampler(seed=seed, n_startup_trials=startup)
         case Qmc():

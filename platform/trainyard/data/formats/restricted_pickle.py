@@ -6,18 +6,22 @@ array is made of, so that not even numpy's own code for unpickling sees what a h
 
 import io
 import pickle
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 
-def load_pickle(content: bytes) -> Any:
+def load_pickle(content: bytes, stand_ins: Mapping[tuple[str, str], Any] = MappingProxyType({})) -> Any:
     """Arrays come as `np.asarray` of what stands for them; what Python 2 wrote as text comes as bytes.
+
+    stand_ins: of more than arrays, by module and name. They are called with whatever the pickle says.
 
     ValueError, with the reason in words, for what is refused, truncated or no pickle.
     """
     try:
-        return _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        return _Unpickler(content, {**_STAND_INS, **stand_ins}).load()
     except pickle.UnpicklingError as error:
         raise ValueError(str(error)) from error
     except Exception as error:  # A damaged pickle fails in whatever way its bytes lead to.
@@ -25,10 +29,14 @@ def load_pickle(content: bytes) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, content: bytes, stand_ins: Mapping[tuple[str, str], Any]) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self._stand_ins = stand_ins
+
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _STAND_INS:
+        if (module, name) not in self._stand_ins:
             raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}, which no data needs: it is refused")
-        return _STAND_INS[module, name]
+        return self._stand_ins[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("the pickle refers to objects outside of it: it is refused")
