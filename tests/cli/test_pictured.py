@@ -10,7 +10,7 @@ from trainyard.tracking.events import Event, TrialPictures, TrialStarted
 from .conftest import OBJECTIVES, sweep_started
 
 MISSING = TrialPictures(trial=0, epoch=3, trouble="x/00001.png can't be written:\nNo space left on device")
-THERE = TrialPictures(trial=0, epoch=3, files=["x/00001.png"])
+THERE = TrialPictures(trial=0, epoch=3, files=["pictures/00001.png"])
 
 
 def lines_of(kind: Any, *told: Event, **options: Any) -> list[str]:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from trainyard.data.dataset import Dataset
-from trainyard.errors import TrainyardError
+from trainyard.errors import RunError, TrainyardError
 from trainyard.spec.job import Job
 from trainyard.sweep.folder import SweepFolder
+from trainyard.tracking.events import from_json
+from trainyard.tracking.journal import Journal
 
 HOSTILE = [
     "../elsewhere",
@@ -71,3 +73,39 @@ def test_a_manifest_names_no_file_outside_of_its_data_set(name: str, digits: Pat
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(TrainyardError, match="manifest"):
         Dataset.open(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["trial_pictures", "sweep_pictures"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "../../private.key",
+        "/etc/passwd",
+        "pictures/../../a.png",
+        "trials/../pictures/a.png",
+        "trials/00000/pictures/../../../a.png",
+        "trials/00000/last.pt",
+        "pictures/..",
+        "pictures/a/b.png",
+        "pictures/a.png\n",
+        "job.yaml",
+        "",
+        3,
+        None,
+    ],
+)
+def test_a_journal_names_no_file_that_is_no_picture_of_its_sweep(kind: str, file: object) -> None:
+    event = {"event": kind, "files": ["pictures/00001.png", file]} | (
+        {"trial": 0, "epoch": 1} if kind == "trial_pictures" else {}
+    )
+    with pytest.raises(ValueError, match=r"no picture of a sweep is at|expected string"):
+        from_json(json.dumps(event))
+
+
+def test_a_journal_that_names_other_files_is_damaged(tmp_path: Path) -> None:
+    line = json.dumps({"event": "sweep_pictures", "files": ["../../private.key"]})
+    (tmp_path / "journal.jsonl").write_text(line + "\n")
+    with pytest.raises(
+        RunError, match=r"journal\.jsonl:1: this line of the journal is damaged \(no picture of a sweep"
+    ):
+        Journal.read(tmp_path / "journal.jsonl")

@@ -160,6 +160,12 @@ def test_pictures_whose_drawing_was_cut_off_are_not_told(digits_job: Job, folder
     assert told(results_of(digits_job, folder, DrawingWorkers(), reported=3)) == [(4, None)]
 
 
+@pytest.mark.parametrize("files", [["../../../../private.key"], ["/etc/a.png"], ["00003.png", ".."], "a.png", [3]])
+def test_a_note_that_names_other_files_is_none(folder: TrialFolder, files: Any) -> None:
+    (folder.pictures / "drawn.json").write_bytes(json.dumps({"epoch": 1, "files": files, "trouble": ""}).encode())
+    assert Drawn.kept(folder.pictures) is None
+
+
 def test_a_better_trials_epochs_do_not_hide_the_own_best_one(digits_job: Job, folder: TrialFolder) -> None:
     """Its own are 0.2 and 0.1; the state of the better one has 0.5, 0.4 and 0.7, and goes on to 0.6."""
     folder.last.write_bytes(b"0")

@@ -44,8 +44,9 @@ def rest_of_the_sweep(past: list[Event], pictures: Path | None = None) -> Iterat
         for epoch in range(max([1, *heard]), EPOCHS + 1):
             yield TrialEpoch(trial=trial, epoch=epoch, metrics={"loss": 1 / epoch, "accuracy": epoch / 10})
         if pictures is not None:
-            (pictures / f"{trial}.png").write_text(f"trial {trial}")
-            yield TrialPictures(trial=trial, epoch=EPOCHS, files=[f"{trial}.png"])
+            (pictures / "pictures").mkdir(exist_ok=True)
+            (pictures / "pictures" / f"{trial}.png").write_text(f"trial {trial}")
+            yield TrialPictures(trial=trial, epoch=EPOCHS, files=[f"pictures/{trial}.png"])
         state: Any = ("finished", "pruned", "failed", "diverged")[trial % 4]
         yield TrialEnded(trial=trial, state=state, best=[Best(metric="loss", value=1 / EPOCHS, epoch=EPOCHS)])
     yield SweepEnded(state="finished")

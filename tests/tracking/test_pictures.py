@@ -1,5 +1,6 @@
 """Pictures of trials as artifacts of their runs in MLflow: at least once, and never at the cost of anything else."""
 
+import json
 import logging
 import shutil
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from trainyard.errors import TrackingError
 from trainyard.tracking.client import open_client
 from trainyard.tracking.events import (
     Event,
@@ -19,6 +21,7 @@ from trainyard.tracking.events import (
     TrialEpoch,
     TrialPictures,
     TrialStarted,
+    to_json,
 )
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import Recorder
@@ -133,6 +136,35 @@ def test_pictures_that_are_gone_take_nothing_with_them_and_are_tried_again(
     with recording():
         pass
     assert artifacts() == {f"trial-{number}": both(f"trial {number}, epoch 2") for number in (0, 1)}
+
+
+def test_a_journal_that_names_other_files_has_nothing_uploaded(
+    recording: Any, folder: Path, artifacts: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "private.key").write_text("private")
+    hostile = {"event": "trial_pictures", "trial": 0, "epoch": 2, "files": ["../private.key"]}
+    events: list[Event] = [sweep(), *list(trial(folder, 0))[:-2], TrialEnded(trial=0, state="finished")]
+    lines = [*map(to_json, events[:-1]), json.dumps(hostile), to_json(events[-1])]
+    (folder / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(TrackingError), recording():
+        pass
+    assert artifacts() == {}
+
+
+def test_a_link_to_elsewhere_is_not_followed(
+    recording: Any, folder: Path, artifacts: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever hands over a results folder has no file of this machine uploaded."""
+    events = [sweep(), *trial(folder, 0), *trial(folder, 1), SweepEnded(state="finished")]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / NAMES[0]).write_text("private")
+    shutil.rmtree(folder / "trials" / "00000" / "pictures")
+    (folder / "trials" / "00000" / "pictures").symlink_to(tmp_path / "elsewhere")
+    with caplog.at_level(logging.WARNING, logger="trainyard"), recording() as recorder:
+        for event in events:
+            recorder.send(event)
+    assert artifacts() == {"trial-1": both("trial 1, epoch 2")}
+    assert f"those of trial-0: {folder}/trials/00000/pictures/00002.png leads out of the folder." in caplog.text
 
 
 def test_what_is_there_is_not_sent_again(

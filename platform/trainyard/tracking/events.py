@@ -5,11 +5,14 @@ for good, by which MLflow recognises one that it already holds.
 """
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
+
+_PICTURE = re.compile(r"(trials/[0-9]{5,}/)?pictures/[A-Za-z0-9_-]+\.png")
 
 Scalar = bool | int | float | str | None
 TrialState = Literal["finished", "pruned", "failed", "diverged"]
@@ -103,7 +106,7 @@ class TrialFinding:
 class TrialPictures:
     """The pictures of a trial's best epoch so far lie there; those told of before are no more.
 
-    files: paths in the journal's folder. trouble: why some of them are missing; empty if none is.
+    files: paths in the sweep's folder; ValueError for others. trouble: why some are missing; empty if none is.
     """
 
     kind: ClassVar[str] = "trial_pictures"
@@ -113,7 +116,7 @@ class TrialPictures:
     trouble: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "files", tuple(self.files))
+        object.__setattr__(self, "files", _pictures(self.files))
 
     def __str__(self) -> str:
         """What is wrong with them, in a line."""
@@ -122,13 +125,16 @@ class TrialPictures:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPictures:
-    """The best trials' pictures of each image lie there together. files: paths in the journal's folder."""
+    """The best trials' pictures of each image lie there together.
+
+    files: paths in the sweep's folder; ValueError for others.
+    """
 
     kind: ClassVar[str] = "sweep_pictures"
     files: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "files", tuple(self.files))
+        object.__setattr__(self, "files", _pictures(self.files))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +218,14 @@ def from_json(line: str | bytes) -> Event:
         return kind(**content)
     except TypeError as error:
         raise ValueError(str(error)) from None
+
+
+def _pictures(files: Sequence[str]) -> tuple[str, ...]:
+    """The paths, if they are those of pictures. What they name is uploaded: a journal may come from elsewhere."""
+    for file in files:
+        if not _PICTURE.fullmatch(file):
+            raise ValueError(f"no picture of a sweep is at {file!r}")
+    return tuple(files)
 
 
 def _plain(value: Any) -> Any:

@@ -100,6 +100,8 @@ class Uploads:
 
     def _upload_file(self, order: Order, place: Location) -> str:
         """Why it failed; empty if it did not. Unreachable if it may well do later."""
+        if not self._is_inside(place):
+            return f"{place} leads out of the folder"
         try:
             with _on_disk(place) as file:
                 return self._send(order, file)
@@ -107,6 +109,12 @@ class Uploads:
             return f"{error.strerror or error}: {place}"
         except DataError as error:
             return str(error)
+
+    def _is_inside(self, place: Location) -> bool:
+        """Whether no link leads elsewhere: a folder may come from others, and what it names is shown to all."""
+        if place.local is None or self._folder.local is None:
+            return True
+        return place.local.resolve().is_relative_to(self._folder.local.resolve())
 
     def _send(self, order: Order, file: Path) -> str:
         file.open("rb").close()

@@ -5,6 +5,7 @@ Importing this costs nothing. What draws is imported where it is done, and sweep
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -29,6 +30,8 @@ QUICK = 1
 _NOTE = "drawn.json"
 """Beside the pictures: what is known of them."""
 
+_NAME = re.compile(r"[A-Za-z0-9_-]+\.png")
+
 _REFUSED = (OSError, DataError)
 """What a disk or a bucket raises that does not take or give something."""
 
@@ -48,10 +51,13 @@ class Drawn:
 
     @classmethod
     def kept(cls, folder: Location) -> "Drawn | None":
-        """What was written down last; None where there is nothing, or drawing was cut off."""
+        """What was written down last; None where there is nothing of ours, or drawing was cut off."""
         try:
             note = json.loads((folder / _NOTE).read_bytes())
-            return cls(epoch=int(note["epoch"]), files=tuple(note["files"]), trouble=str(note["trouble"]))
+            files = tuple(note["files"])
+            if not all(_NAME.fullmatch(name) for name in files):
+                return None
+            return cls(epoch=int(note["epoch"]), files=files, trouble=str(note["trouble"]))
         except (OSError, DataError, ValueError, KeyError, TypeError):
             return None
 
