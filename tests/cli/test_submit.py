@@ -66,6 +66,14 @@ def test_a_resumed_run_needs_no_files(cli: Cli, place: Path) -> None:
     ]
 
 
+def test_tokens_and_keys_of_a_model_are_no_secrets(cli: Cli, place: Path) -> None:
+    given = ["model.max_tokens=512", "model.key_dims=[64, 32]", "model.cls_token=true", "model.mask_token=null"]
+    answer = cli("submit", "sweep", "--resume", "old", *given, "--dry-run")
+
+    assert answer.code == 0, answer.err
+    assert "model.max_tokens=512" in answer.out
+
+
 def test_a_resumed_run_ships_the_code_of_the_job_that_is_named(cli: Cli, place: Path) -> None:
     answer = cli("submit", "sweep", *FILES, DATA, "--resume", "old", "--dry-run")
 
@@ -114,6 +122,21 @@ def test_a_resumed_run_ships_the_code_of_the_job_that_is_named(cli: Cli, place: 
             ["train", "--resume", "old", "labels.who=hf_hunter2hunter2hunter2"],
             "labels.who=***: has a password or a token, and Ray shows the command and the environment of a job to "
             "whoever sees its dashboard. Leave it out, and set it on the nodes.",
+        ),
+        (
+            ["train", "--resume", "old", "model.hf_token=hunter2"],
+            "model.hf_token: looks like a secret, and Ray shows the command of a job to whoever sees its dashboard. "
+            "Leave it out, and have the job's code read it from the environment of the nodes.",
+        ),
+        (
+            ["train", "--resume", "old", "model.options=[1, {auth: {user: hunter2}}]"],
+            "model.options.auth.user: looks like a secret, and Ray shows the command of a job to whoever sees its "
+            "dashboard. Leave it out, and have the job's code read it from the environment of the nodes.",
+        ),
+        (
+            ["train", "--resume", "old", "model.password=[12345"],
+            "command line: the value of model.password isn't YAML: the [ opened on line 1 isn't closed, or a comma is "
+            "missing before this.\n1 problem. Nothing was started.",
         ),
         (
             ["train", FILES[0], DATA, "--env", "TRAINYARD_SUBMISSION="],

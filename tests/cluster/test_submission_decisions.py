@@ -137,9 +137,16 @@ def test_variables_that_look_like_secrets_are_refused_without_their_value(name: 
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "DB_PASS", "WANDB_API_KEY", "SMTP_AUTH"])
+def test_a_password_may_be_a_number(name: str) -> None:
+    with pytest.raises(UsageError, match="looks like a secret"):
+        variables([f"{name}=123456"])
+
+
 def test_other_variables_are_taken() -> None:
     given = ["TOKENIZERS_PARALLELISM=false", "NCCL_DEBUG=", "MLFLOW_TRACKING_URI=http://a?b=c", "KEYBOARD=de"]
     given += ["RAY_AUTH_MODE=token", "CUDA_PATH=/usr", "GIT_AUTHOR=me", "LD_BYPASS=1"]
+    given += ["MAX_TOKENS=512", "KEY_DIM=6.4e1", "USE_CLS_TOKEN=True"]
 
     assert variables(given) == {
         "TOKENIZERS_PARALLELISM": "false",
@@ -150,6 +157,9 @@ def test_other_variables_are_taken() -> None:
         "CUDA_PATH": "/usr",
         "GIT_AUTHOR": "me",
         "LD_BYPASS": "1",
+        "MAX_TOKENS": "512",
+        "KEY_DIM": "6.4e1",
+        "USE_CLS_TOKEN": "True",
     }
 
 

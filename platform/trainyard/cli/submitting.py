@@ -1,21 +1,22 @@
 """From a command line to what is asked of a cluster: all that can be wrong is said before anything is sent."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Literal
+from typing import Any, Literal
 
 from trainyard.cli.options import file_argument, job_and_space, one_job, results_at, split, trials_override
-from trainyard.cluster.confidential import without_tokens
+from trainyard.cluster.confidential import is_secret, without_tokens
 from trainyard.cluster.shipment import Shipment, inside, readable, shipment_of
 from trainyard.cluster.submission import SUBMITTED_AS, Submission, variables
 from trainyard.errors import SpecError, UsageError
 from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
 from trainyard.spec.load import load, load_job
-from trainyard.spec.section import Flaw
+from trainyard.spec.overrides import read_overrides
+from trainyard.spec.section import Flaw, flatten
 from trainyard.spec.space import Space
 from trainyard.tracking.environment import GIT_SETTING, git_of
 from trainyard.tracking.uri import masked
@@ -99,6 +100,7 @@ def prepare(wanted: Wanted, root: Path) -> Prepared:
     files = [file_argument(inside(root, spec)) for spec in specs]
     given = [part for option, value in options.items() if value is not None for part in (option, value)]
     arguments = (*files, *overrides, *given)
+    _check_names(overrides)
     _check_secrets([*arguments, *(f"--env {name}={value}" for name, value in environment.items())])
     submission = Submission(
         id=name, verb=wanted.verb, name=name, arguments=arguments, environment={**_origin(job), **environment}
@@ -143,6 +145,29 @@ def _check_data(job: Job) -> None:
             "storage, and write data.path=/shared/data/NAME or s3://BUCKET/NAME."
         )
         raise SpecError(job.source.locate([Flaw(("data", "path"), message)]))
+
+
+def _check_names(overrides: Sequence[str]) -> None:
+    """UsageError for a setting that looks like a secret by its name, without its value."""
+    values, problems = read_overrides(overrides)
+    if problems:
+        raise SpecError(problems)
+    for path, value in _settings(values):
+        if value is not None and any(is_secret(name, value) for name in path.split(".")):
+            raise UsageError(
+                f"{without_tokens(path)}: looks like a secret, and Ray shows the command of a job to whoever sees its "
+                "dashboard. Leave it out, and have the job's code read it from the environment of the nodes."
+            )
+
+
+def _settings(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What is set, by path, each item of a list by that of the list."""
+    for path, value in flatten(dict(values)).items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict | list):
+                yield from _settings({path: item})
+            else:
+                yield path, item
 
 
 def _check_secrets(shown: Sequence[str]) -> None:

@@ -7,11 +7,14 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
-_VARIABLES = re.compile(
+_SECRETS = re.compile(
     r"password|passwd|passphrase|secret|credential|api_?key|access_?key|authorization"
-    r"|(^|_)(pass|pwd|pat|auth|token|key|cookie)s?(_|$)|tokens?$|(ssh|pg|my|db)pass$",
+    r"|(^|_)(pass|pwd|pat|auth|cookie)s?(_|$)|(ssh|pg|my|db)pass$",
     re.IGNORECASE,
 )
+_TOKENS = re.compile(r"(^|_)(token|key)s?(_|$)|tokens?$", re.IGNORECASE)
+"""Models have tokens and keys as well, by numbers and switches: MAX_TOKENS=512, key_dim=64, cls_token=true."""
+_NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|true|false", re.IGNORECASE)
 _HARMLESS = frozenset({"RAY_AUTH_MODE"})
 
 _VALUES = re.compile(
@@ -28,9 +31,13 @@ _FILES = (
 )
 
 
-def is_secret_variable(name: str) -> bool:
-    """Whether a variable of this name is likely to hold a secret."""
-    return name not in _HARMLESS and _VARIABLES.search(name) is not None
+def is_secret(name: str, value: object) -> bool:
+    """Whether what a variable or a setting of this name has for a value is likely to be a secret."""
+    if name in _HARMLESS:
+        return False
+    if _SECRETS.search(name):
+        return True
+    return _TOKENS.search(name) is not None and not _NUMBER.fullmatch(str(value))
 
 
 def is_secret_file(path: PurePath) -> bool:

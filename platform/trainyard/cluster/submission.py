@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
-from trainyard.cluster.confidential import is_secret_variable, without_tokens
+from trainyard.cluster.confidential import is_secret, without_tokens
 from trainyard.errors import UsageError
 
 SUBMITTED_AS = "TRAINYARD_SUBMISSION"
@@ -145,7 +145,7 @@ def variables(given: Collection[str]) -> dict[str, str]:
         if not equals or not _VARIABLE.fullmatch(name):
             got = without_tokens(name) + ("=..." if equals else "")
             raise UsageError(f"--env must be NAME=VALUE, got {got!r}.")
-        if is_secret_variable(name):
+        if is_secret(name, value):
             raise UsageError(
                 f"--env {name}: looks like a secret, and Ray shows the environment of a job to whoever sees its "
                 "dashboard. Set it on the nodes, where the cluster is started."
