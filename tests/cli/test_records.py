@@ -2,18 +2,26 @@
 
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
+from trainyard.errors import UsageError
+from trainyard.tracking.compare import read_sweep
 from trainyard.tracking.events import Event
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import Recorder
+from trainyard.tracking.uri import check_reachable
 
 from .conftest import Answer
 
@@ -151,8 +159,8 @@ def test_ui_refuses_an_address_that_is_not_here(recorded: Path, cli: Callable[..
 def test_ui_becomes_the_server_of_mlflow(
     recorded: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Answer]
 ) -> None:
-    commands: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda program, command: commands.append(command))
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda program, *rest: started.append(rest))
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -160,15 +168,60 @@ def test_ui_becomes_the_server_of_mlflow(
 
     assert answer.out.startswith(f"MLflow UI at http://127.0.0.1:{port} ")
     assert answer.err == ""
-    (command,) = commands
-    assert command[1:6] == ["-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{recorded}/mlflow.db"]
+    ((command, environment),) = started
+    assert command[1:4] == ["-m", "mlflow", "server"]
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{recorded}/mlflow.db"
     assert command[command.index("--default-artifact-root") + 1] == f"file://{recorded}/artifacts"
+
+
+def test_ui_shows_no_password_in_its_command(monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Answer]) -> None:
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda program, *rest: started.append(rest))
+    with socket.create_server(("127.0.0.1", 0)) as database, socket.create_server(("127.0.0.1", 0)) as free:
+        uri = f"postgresql://me:hunter2@127.0.0.1:{database.getsockname()[1]}/mlflow"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        port = free.getsockname()[1]
+        free.close()
+        answer = cli("ui", "--port", str(port))
+
+    ((command, environment),) = started
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert not [part for part in command if "hunter2" in part]
+    assert "hunter2" not in answer.out + answer.err
+
+
+@pytest.mark.slow
+def test_ui_serves_what_was_recorded_and_has_no_database_in_a_command(recorded: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    command = [sys.executable, "-m", "trainyard", "ui", "--results", str(recorded), "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as ui:
+        try:
+            until = time.monotonic() + 120
+            while _silent(f"http://127.0.0.1:{port}"):
+                assert ui.poll() is None, "the server has ended"
+                assert time.monotonic() < until, "the server does not come up"
+                time.sleep(0.2)
+            assert len(read_sweep(f"http://127.0.0.1:{port}", "sweep").rows) == 4
+            family = [psutil.Process(ui.pid), *psutil.Process(ui.pid).children(recursive=True)]
+            assert not [part for process in family for part in process.cmdline() if "mlflow.db" in part]
+        finally:
+            os.killpg(ui.pid, signal.SIGKILL)
+
+
+def _silent(uri: str) -> bool:
+    try:
+        check_reachable(uri)
+    except UsageError:
+        return True
+    return False
 
 
 def test_ui_says_what_it_means_to_let_others_in(
     recorded: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Answer]
 ) -> None:
-    monkeypatch.setattr(os, "execv", lambda program, command: None)
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 

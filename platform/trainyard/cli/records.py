@@ -171,13 +171,15 @@ def _serve(uri: str, host: str, port: int) -> None:
     from trainyard.tracking.uri import default_artifacts
 
     artifacts = default_artifacts(uri)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
     # One process: each takes seconds to start, and serves one person well.
     command += ["--workers", "1", *(["--default-artifact-root", artifacts] if artifacts else [])]
     command += ["--uvicorn-opts", "--log-level=warning --lifespan=off"]
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    # Jobs of its own that MLflow would run (scoring, archiving of traces): we have none, they cost a process each.
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    os.execv(sys.executable, command)
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONWARNINGS": "ignore",
+        # Jobs of its own that MLflow would run (scoring, archiving of traces): we have none, they cost a process each.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    # Not as an option: it may have a password in it, and everyone on the machine may read command lines.
+    os.execve(sys.executable, command, {**defaults, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri})
