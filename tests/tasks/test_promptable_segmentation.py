@@ -163,18 +163,28 @@ def test_metrics_are_means_over_objects_of_torchmetrics() -> None:
     assert training.compute() == pytest.approx({"iou": values["iou"]})
 
 
-def test_the_sums_of_workers_make_the_measures_of_all() -> None:
-    whole, first, second = (task().evaluation_meter() for _ in range(3))
-    whole.update(logits(), batch())
-    rows = (
-        {name: column[:1] for name, column in batch().items()},
-        {name: column[1:] for name, column in batch().items()},
-    )
-    first.update(logits()[:1], rows[0])
-    second.update(logits()[1:], rows[1])
-    for own, other in zip(first.sums(), second.sums(), strict=True):
-        own += other
-    assert first.compute() == pytest.approx(whole.compute(), rel=1e-12)
+def many(images: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits and masks of images whose objects, and what is answered to them, differ in size."""
+    random = torch.Generator().manual_seed(0)
+    mask = torch.randint(0, 6, (images, HEIGHT, WIDTH), generator=random).to(torch.uint8)
+    mask[torch.rand(mask.shape, generator=random) < torch.rand(images, 1, 1, generator=random)] = 0
+    return torch.randn(images, 4, HEIGHT, WIDTH, generator=random), {"mask": mask}
+
+
+@pytest.mark.parametrize("workers", [(20, 20), (7, 0, 33), (1, 1, 30, 8)])
+def test_any_number_of_workers_makes_exactly_the_measures_of_one(workers: tuple[int, ...]) -> None:
+    output, columns = many(sum(workers))
+    alone, *members = (task().evaluation_meter() for _ in range(len(workers) + 1))
+    for row in range(0, sum(workers), 8):
+        alone.update(output[row : row + 8], {"mask": columns["mask"][row : row + 8]})
+    parts = zip(members, output.split(workers), columns["mask"].split(workers), strict=True)
+    for member, own, mask in parts:
+        for row in range(0, len(own), 3):
+            member.update(own[row : row + 3], {"mask": mask[row : row + 3]})
+    joined = [torch.cat(parts) for parts in zip(*(member.rows() for member in members), strict=True)]
+    for member in members:
+        member.set_rows(joined)
+        assert member.compute() == alone.compute()
 
 
 def test_jitter_moves_each_edge_by_no_more_than_it_says_and_only_in_training() -> None:

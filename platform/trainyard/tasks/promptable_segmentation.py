@@ -1,5 +1,7 @@
 """Promptable segmentation: a model is given an image and boxes, and tells the pixels of the object in each box."""
 
+from collections.abc import Sequence
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -107,33 +109,42 @@ class ObjectMeter(Meter):
     """Means over objects of their intersection over union and of their Dice coefficient, from logits above 0.
 
     They are torchmetrics' BinaryJaccardIndex and BinaryF1Score of each object's labelled pixels; 0 if there is none.
+    What is kept of an object are whole numbers: any number of workers comes to the same means.
     """
 
     def __init__(self, asked: int, device: torch.device, *, measures: tuple[str, ...]) -> None:
         self._asked = asked
         self._measures = measures
-        self._sums = torch.zeros(2, dtype=torch.float64, device=device)
-        self._count = torch.zeros((), dtype=torch.int64, device=device)
+        self._device = device
+        self.reset()
 
     def reset(self) -> None:
-        self._sums.zero_()
-        self._count.zero_()
+        self._pixels = [torch.zeros((0, 2), dtype=torch.int32, device=self._device)]
 
     def update(self, output: Tensor, batch: Batch) -> None:
         objects = Objects.of(batch["mask"], self._asked)
         answered = (output > 0) & objects.labelled
         true, found = objects.inside.sum((2, 3)), answered.sum((2, 3))
-        hits = (answered & objects.inside).sum((2, 3)).double()
-        # Of an object that isn't there all are 0, and so are its measures.
-        both = torch.where(objects.there, true + found, 1)
-        hits = hits * objects.there
-        self._sums += torch.stack([(hits / (both - hits)).sum(), (2 * hits / both).sum()])
-        self._count += objects.there.sum()
+        hits = (answered & objects.inside).sum((2, 3))
+        # Both are 0 of an object that isn't there: to leave it out already here would wait for the device.
+        pixels = torch.stack([hits, true + found], dim=2) * objects.there[..., None]
+        self._pixels.append(pixels.flatten(0, 1).int())
 
-    def sums(self) -> list[Tensor]:
-        return [self._sums, self._count]
+    def rows(self) -> list[Tensor]:
+        """Of each object its pixels that are found, and those that are its own plus those that are answered."""
+        return [torch.cat(self._pixels)]
+
+    def set_rows(self, rows: Sequence[Tensor]) -> None:
+        self._pixels = list(rows)
 
     def compute(self) -> dict[str, float]:
-        iou, dice = (self._sums / self._count.clamp_min(1)).tolist()
-        values = {"iou": iou, "dice": dice}
-        return {name: values[name] for name in self._measures}
+        hits, both = torch.cat(self._pixels).cpu().double().unbind(1)
+        there = both > 0
+        hits, both = hits[there], both[there]
+        values = {"iou": hits / (both - hits), "dice": 2 * hits / both}
+        return {name: _mean(values[name]) for name in self._measures}
+
+
+def _mean(values: Tensor) -> float:
+    """0 of none. Exact but for one rounding, and so the same in any order."""
+    return fsum(values.tolist()) / max(1, len(values))
