@@ -62,6 +62,21 @@ def test_a_job_comes_back_from_its_plain_values() -> None:
             ],
         ),
         (
+            {"loss": {"binary_cross_entropy": {"class_weights": "auto"}}},
+            [
+                "loss.binary_cross_entropy.class_weights must be none with prompts.per: component, got auto: an object "
+                "is compared with all else, other objects too, and a data set counts the pixels of classes only. Set "
+                "loss.binary_cross_entropy.positive_weight for more weight on objects."
+            ],
+        ),
+        (
+            {"prompts": {"per": "mask"}, "loss": {"focal": {"class_weights": "median_frequency"}}},
+            [
+                "loss.focal.class_weights must not be median_frequency for the task promptable_segmentation: each "
+                "image that counts has both an object and a background, so it would be inverse_frequency. Name that."
+            ],
+        ),
+        (
             {"model": {"name": "sam", "architecture": "sam-vit-base", "encoder": {"side": 64}}},
             ["model.encoder is of the architecture tiny, and sam-vit-base has sizes of its own. Remove it."],
         ),
@@ -175,6 +190,18 @@ def test_which_objects_there_are_cannot_be_searched_and_how_many_are_asked_for_c
     for path in ("prompts.jitter", "optimizer.lr", "loss.dice.weight"):
         check(Job.from_dict(sam()), space(path))
     check(Job.from_dict(sam()), space("prompts.most", type="int", low=1, high=8))
+
+
+@pytest.mark.parametrize("weights", ["inverse_frequency", "auto", {"name": "effective_number", "beta": 0.9}])
+def test_one_object_for_each_mask_can_be_weighed_against_the_rest(weights: Any) -> None:
+    Job.from_dict(sam(prompts={"per": "mask"}, loss={"binary_cross_entropy": {"class_weights": weights}}))
+
+
+def test_class_weights_of_single_objects_cannot_be_searched() -> None:
+    searched = space("loss.focal.class_weights.name", type="categorical", choices=["none", "auto"])
+    job = Job.from_dict(sam(loss={"focal": {}}))
+    with pytest.raises(SpecError, match=r"focal\.class_weights must be none with prompts\.per: component, got auto"):
+        check(job, searched)
 
 
 def test_there_are_copies_only_of_what_is_augmented() -> None:

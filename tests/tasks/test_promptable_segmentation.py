@@ -1,5 +1,6 @@
 """Boxes, losses and metrics of objects, each against a computation of its own."""
 
+from math import log
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,12 @@ CPU = torch.device("cpu")
 HEIGHT, WIDTH = 12, 16
 
 
-def task(loss: dict[str, Any] | None = None, **prompts: Any) -> PromptableSegmentation:
+def task(
+    loss: dict[str, Any] | None = None, class_counts: ClassCounts | None = None, **prompts: Any
+) -> PromptableSegmentation:
     return PromptableSegmentation(
         prompts=Prompts.model_validate({"per": "component", "most": 4, **prompts}),
-        class_counts=ClassCounts((300, 100)),
+        class_counts=class_counts or ClassCounts((300, 100)),
         loss=Loss.model_validate(loss or {"binary_cross_entropy": {}}),
         device=CPU,
     )
@@ -254,9 +257,18 @@ def test_an_answer_of_another_shape_is_refused(answer: object) -> None:
     task().check_output(logits(), batch())
 
 
-def test_class_weights_are_those_of_objects_against_the_rest() -> None:
-    counts = objects_against_rest(ClassCounts((700, 200, 100), around=[1000, 500, 250]))
-    assert (counts.totals, list(counts.around or ())) == ((700, 300), [1000, 500])
+def test_by_inverse_frequency_objects_and_the_rest_make_half_of_the_loss_each() -> None:
+    classes = torch.randint(0, 3, (3, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(0))
+    counts = objects_against_rest(ClassCounts(classes.flatten().bincount().tolist()))
+    own = task({"binary_cross_entropy": {"class_weights": "inverse_frequency"}}, counts, per="mask")
+    columns = {"mask": (classes > 0).to(torch.uint8)}
+    undecided = torch.zeros(3, 1, HEIGHT, WIDTH)
+    sure_of_objects = torch.where(classes[:, None] > 0, 100.0, 0.0)
+
+    whole, half = (own.losses(answer, columns)[0].item() for answer in (undecided, sure_of_objects))
+
+    assert whole == pytest.approx(log(2), rel=1e-5)
+    assert half == pytest.approx(log(2) / 2, rel=1e-5)
 
 
 def test_strips_show_each_object_with_its_box() -> None:

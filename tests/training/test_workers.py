@@ -56,7 +56,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "task": "promptable_segmentation",
         "model": {"name": "prompted_net:build"},
         "prompts": {"per": "component", "most": 3, "jitter": 3.0},
-        "loss": {"binary_cross_entropy": {"class_weights": "inverse_frequency"}, "dice": {"include_background": False}},
+        "loss": {"binary_cross_entropy": {"positive_weight": 4.0}, "dice": {"include_background": False}},
         "objective": {"metric": "val/iou", "mode": "max"},
     },
     "boxes": {

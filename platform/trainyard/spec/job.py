@@ -12,7 +12,7 @@ from trainyard.spec.decision import Decision
 from trainyard.spec.fields import put_all
 from trainyard.spec.fitting import fitting_flaws
 from trainyard.spec.hints import close, listing
-from trainyard.spec.loss import Loss
+from trainyard.spec.loss import Loss, Pointwise
 from trainyard.spec.model import Model, models_for
 from trainyard.spec.models.settings import OWN_MODEL
 from trainyard.spec.optimizer import Optimizer
@@ -270,6 +270,28 @@ def _prompt_rules(job: Job) -> Iterator[Flaw]:
     if not prompted and job.prompts is not None:
         message = f"prompts doesn't fit the task {job.task}: its models are asked for no object in particular."
         yield Flaw(("prompts",), f"{message} Remove it.", (("task",),))
+    if prompted and job.prompts and job.loss:
+        yield from _object_weight_rules(job.prompts, job.loss)
+
+
+def _object_weight_rules(prompts: Prompts, loss: Loss) -> Iterator[Flaw]:
+    """Classes are weighed by what a data set knows of its classes, and it knows nothing of single objects."""
+    for term, settings in loss.terms().items():
+        weights = settings.class_weights.name if isinstance(settings, Pointwise) else "none"
+        path, involved = ("loss", term, "class_weights"), (("prompts", "per"), ("task",))
+        if prompts.per == "component" and weights != "none":
+            message = (
+                f"{dotted(path)} must be none with prompts.per: component, got {weights}: an object is compared with "
+                "all else, other objects too, and a data set counts the pixels of classes only. Set "
+                "loss.binary_cross_entropy.positive_weight for more weight on objects."
+            )
+            yield Flaw(path, message, involved)
+        elif weights == "median_frequency":
+            message = (
+                f"{dotted(path)} must not be median_frequency for the task promptable_segmentation: each image that "
+                "counts has both an object and a background, so it would be inverse_frequency. Name that."
+            )
+            yield Flaw(path, message, involved)
 
 
 def _metric_rules(job: Job) -> Iterator[Flaw]:

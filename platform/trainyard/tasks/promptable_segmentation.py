@@ -26,10 +26,9 @@ OBJECT = 1
 
 
 def objects_against_rest(counts: ClassCounts) -> ClassCounts:
-    """Pixels of the background, the first class, and of all others together."""
+    """Pixels of the background, the first class, and of all others together: what each mask's object is and is not."""
     background, *others = counts.totals
-    around = None if counts.around is None else (counts.around[0], max(counts.around[1:]))
-    return ClassCounts((background, sum(others)), around=around)
+    return ClassCounts((background, sum(others)))
 
 
 class PromptableSegmentation:
