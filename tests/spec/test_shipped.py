@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainyard.spec import Job, Space, load, load_job, load_space
+from trainyard.spec.distributions import Float
 from trainyard.spec.grid import grid
 from trainyard.spec.yaml_reader import read_text
 
@@ -57,10 +58,31 @@ PAIRS = {
 }
 """By space, the jobs that it is made for."""
 
+LOSS_MIXES = ("loss_mix_binary", "loss_mix_segmentation")
+
 
 @pytest.mark.parametrize(("space", "job"), [(space, job) for space, jobs in PAIRS.items() for job in jobs])
 def test_a_space_fits_the_jobs_that_it_is_made_for(space: str, job: str) -> None:
     load(ROOT / "jobs" / f"{job}.yaml", ROOT / "search_spaces" / f"{space}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("space", "job"),
+    [(space, job) for space in ("detection_anchors", *LOSS_MIXES) for job in PAIRS[space]],
+)
+def test_a_mix_is_searched_about_the_learning_rate_of_its_job(space: str, job: str) -> None:
+    """Weights that are searched sum to one: where those of the job don't, its learning rate means another."""
+    stated, found = load(ROOT / "jobs" / f"{job}.yaml", ROOT / "search_spaces" / f"{space}.yaml")
+    assert found is not None
+    assert stated.loss is not None
+    assert stated.optimizer is not None
+    rate = found.parameters["optimizer.lr"]
+    own = stated.optimizer.lr
+    if stated.optimizer.name == "sgd":
+        own *= sum(term.weight for term in stated.loss.terms().values())
+
+    assert isinstance(rate, Float)
+    assert 1.5 * rate.low <= own <= rate.high / 3
 
 
 def test_the_regularisation_study_has_five_arms() -> None:
