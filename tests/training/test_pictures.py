@@ -20,9 +20,11 @@ from trainyard.data.stream import StreamedSplit
 from trainyard.spec.job import Job
 from trainyard.spec.training import DataSettings
 from trainyard.tasks.semantic_segmentation import SemanticSegmentation
+from trainyard.training.extraction.here import read_extracted_here
 from trainyard.training.pictures import Drawn
 from trainyard.training.trial import Trial
 
+SAM = {"name": "sam", "architecture": "tiny", "encoder": {"side": 32, "patch": 8, "width": 16, "depth": 1}}
 SECTIONS: dict[str, dict[str, Any]] = {
     "mask": {
         "task": "semantic_segmentation",
@@ -36,7 +38,15 @@ SECTIONS: dict[str, dict[str, Any]] = {
         "loss": {"heatmap": {}, "size": {}, "offset": {}},
         "objective": {"metric": "val/map50", "mode": "max"},
     },
+    "prompted": {
+        "task": "promptable_segmentation",
+        "model": {**SAM, "embeddings": "each_step"},
+        "prompts": {"per": "component", "most": 3},
+        "loss": {"binary_cross_entropy": {}},
+        "objective": {"metric": "val/iou", "mode": "max"},
+    },
 }
+SECTIONS["embedded"] = SECTIONS["prompted"] | {"model": {**SAM, "embeddings": "shared"}}
 Begin = Callable[..., Trial]
 
 
@@ -44,19 +54,22 @@ Begin = Callable[..., Trial]
 def begin(shapes: Callable[[Annotation], Path], make_job: Callable[..., Job]) -> Begin:
     """begin("mask", **sections): a trial that has not trained yet."""
 
-    def trial(annotation: Annotation, *, data: TrialData | None = None, **sections: Any) -> Trial:
-        path = shapes(annotation)
-        job = make_job(data={"path": str(path)}, **SECTIONS[annotation] | {"training": {"batch_size": 8}} | sections)
-        return Trial(job, data or read_here(Dataset.open(path), job.data))
+    def trial(kind: str, *, data: TrialData | None = None, **sections: Any) -> Trial:
+        path = shapes("boxes" if kind == "boxes" else "mask")
+        job = make_job(data={"path": str(path)}, **SECTIONS[kind] | {"training": {"batch_size": 8}} | sections)
+        return Trial(job, data or read(job, Dataset.open(path)))
 
     return trial
 
 
-@pytest.mark.parametrize("annotation", ["mask", "boxes"])
-def test_a_trial_draws_four_images_of_the_evaluation_split(
-    begin: Begin, annotation: Annotation, tmp_path: Path
-) -> None:
-    drawn = begin(annotation).draw(tmp_path / "pictures")
+def read(job: Job, dataset: Dataset) -> TrialData:
+    found = read_extracted_here(job, dataset, "cpu") if job.model.extracts else None
+    return found if isinstance(found, TrialData) else read_here(dataset, job.data, job.prompts)
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_a_trial_draws_four_images_of_the_evaluation_split(begin: Begin, kind: str, tmp_path: Path) -> None:
+    drawn = begin(kind).draw(tmp_path / "pictures")
 
     assert (drawn.epoch, drawn.trouble) == (0, "")
     assert len(drawn.files) == 4
@@ -79,6 +92,16 @@ def test_every_trial_draws_the_same_images_and_fewer_are_the_first_of_more(begin
         known = (slice(50, 266), slice(0, one.shape[1] // 2))
         assert (one[known] == another[known]).all(), "the image and its truth are the same, whatever is answered"
     assert two == four[:2]
+
+
+def test_images_are_drawn_as_they_are_beside_their_embeddings_too(begin: Begin, tmp_path: Path) -> None:
+    prompted, embedded = (begin(kind).draw(tmp_path / kind).files for kind in ("prompted", "embedded"))
+    assert prompted == embedded
+    for name in embedded:
+        one, another = (np.asarray(Image.open(tmp_path / kind / name)) for kind in ("prompted", "embedded"))
+        known = (slice(50, 266), slice(0, one.shape[1] // 2))
+        assert (one[known] == another[known]).all()
+        assert one[known].std() > 30
 
 
 def test_a_class_that_few_images_have_is_among_them(begin: Begin, tmp_path: Path) -> None:

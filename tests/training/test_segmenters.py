@@ -25,13 +25,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def make_trial(make_job: Callable[..., Job], make_scenes: Callable[..., TrialData]) -> Callable[..., Trial]:
     """make_trial("unet"): a trial on scenes of 45x60 pixels with masks, as such jobs mostly are: with channels last."""
 
-    def make(name: str) -> Trial:
+    def make(name: str, **training: Any) -> Trial:
         job = make_job(
             task="semantic_segmentation",
             data={"path": "data/scenes", "image_size": "auto"},
             model={"name": name, **SETTINGS[name]},
             objective={"metric": "val/miou", "mode": "max"},
-            training={"batch_size": 6, "channels_last": True},
+            training={"batch_size": 6, "channels_last": True, **training},
         )
         return Trial(job, make_scenes("mask", rows=(18, 5), image=(3, *SIZE)))
 
@@ -57,3 +57,14 @@ def test_it_learns_and_goes_on_from_its_state(name: str, make_trial: Callable[..
     stated = flatten({"model": SETTINGS[name]})
     assert {path: live[path] for path in stated} == stated
     assert live["data.image_size"] == list(SIZE)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_it_learns_in_bfloat16_nearly_what_it_does_in_float32(name: str, make_trial: Callable[..., Trial]) -> None:
+    whole, half = make_trial(name), make_trial(name, precision="bfloat16")
+    expected, first, second = whole.epoch(), half.epoch(), half.epoch()
+
+    for loss in ("train/loss", "val/loss"):
+        assert first[loss] != expected[loss]
+        assert first[loss] == pytest.approx(expected[loss], rel=0.05)
+    assert second["train/loss"] < first["train/loss"]

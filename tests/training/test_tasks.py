@@ -24,6 +24,18 @@ SEGMENTATION = SHARED | {
     "loss": {"cross_entropy": {"weight": 0.5, "class_weights": "inverse_frequency"}, "focal": {"weight": 0.5}},
     "objective": {"metric": "val/miou", "mode": "max"},
 }
+PROMPTED = SHARED | {
+    "task": "promptable_segmentation",
+    "model": {
+        "name": "sam",
+        "architecture": "tiny",
+        "encoder": {"side": 32, "patch": 8, "width": 16, "depth": 1},
+        "embeddings": "each_step",
+    },
+    "prompts": {"per": "component", "most": 2},
+    "loss": {"binary_cross_entropy": {"weight": 0.5}, "dice": {"weight": 0.5, "include_background": False}},
+    "objective": {"metric": "val/iou", "mode": "max"},
+}
 DETECTION = SHARED | {
     "task": "detection",
     "model": {"name": "centernet", "channels": [8, 16, 24]},
@@ -86,6 +98,27 @@ def test_it_learns(
     metric = job.objectives[0].metric
     assert trial.history[0][metric] < trial.history[-1][metric] > least
     assert trial.history[-1]["train/loss"] < trial.history[0]["train/loss"]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("annotation", "sections"),
+    [("mask", SEGMENTATION), ("mask", PROMPTED), ("boxes", DETECTION), ("boxes", TWO_STAGES)],
+    ids=["mask", "prompted", "one stage", "two stages"],
+)
+def test_mixed_precision_gets_nearly_what_float32_gets(
+    annotation: str,
+    sections: dict[str, Any],
+    precision: str,
+    make_job: Callable[..., Job],
+    make_scenes: Callable[..., TrialData],
+) -> None:
+    mixed = sections | {"training": {**sections["training"], "precision": precision}}
+    metrics, expected = (Trial(make_job(**one), make_scenes(annotation)).epoch() for one in (mixed, sections))
+    assert metrics.keys() == expected.keys()
+    for name in (name for name in metrics if name.partition("/")[2] == "loss"):
+        assert metrics[name] != expected[name]
+        assert metrics[name] == pytest.approx(expected[name], rel=0.05)
 
 
 @pytest.mark.parametrize("sections", [DETECTION, TWO_STAGES], ids=["one stage", "two stages"])
