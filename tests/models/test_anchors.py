@@ -86,6 +86,11 @@ def test_a_sample_has_its_share_of_objects(count: int, objects: int, background:
     assert len(set(torch.cat(drawn).tolist())) == objects + background
 
 
+def test_a_share_that_no_binary_number_is_loses_no_object() -> None:
+    assert 100 * 0.29 < 29
+    assert [len(part) for part in Sampler(100, 0.29)(KINDS, training=True)] == [29, 71]
+
+
 def test_it_is_drawn_from_torchs_random_state_to_train_and_always_alike_to_evaluate() -> None:
     sampler = Sampler(20, 0.25)
 

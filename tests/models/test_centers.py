@@ -107,6 +107,14 @@ def test_an_image_without_boxes_teaches_background_only() -> None:
     assert losses["size"] == losses["offset"] == 0
 
 
+@pytest.mark.parametrize("crowd", [False, True])
+@pytest.mark.parametrize("box", [(20.0, 20, 20, 28), (20, 20, 10, 28), (30, 30, 30, 30)], ids=["flat", "upside", "dot"])
+def test_a_box_without_an_area_is_none(box: tuple[float, ...], crowd: bool) -> None:
+    boxes = torch.tensor([BOXES[0].tolist(), box])
+    with_it = center_losses(flat_maps(), targets(boxes, LABELS[[0, 0]], [False, crowd]), stride=STRIDE)
+    assert with_it == center_losses(flat_maps(), targets(BOXES[:1], LABELS[:1]), stride=STRIDE)
+
+
 def test_a_crowd_is_neither_learnt_nor_background() -> None:
     maps = flat_maps()
     maps.heatmap.fill_(-20)

@@ -1,6 +1,7 @@
 """Boxes of a two-stage detector: where it starts from, which of them are objects, and samples of both kinds."""
 
 from collections.abc import Sequence
+from math import floor
 from typing import NamedTuple
 
 import torch
@@ -89,7 +90,8 @@ class Sampler:
     def __call__(self, kind: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
         """Indexes of objects and of background, of boxes of these kinds (see Matches)."""
         generator = None if training else torch.Generator().manual_seed(0)
-        objects = _shuffled((kind == OBJECT).nonzero()[:, 0], generator)[: int(self.count * self.share)]
+        most = floor(self.count * self.share + 1e-6)  # 100 x 0.29 is 28.999999999999996
+        objects = _shuffled((kind == OBJECT).nonzero()[:, 0], generator)[:most]
         background = _shuffled((kind == BACKGROUND).nonzero()[:, 0], generator)[: self.count - len(objects)]
         return objects, background
 

@@ -98,7 +98,7 @@ def _covered(targets: Targets, *, stride: int, height: int, width: int) -> Tenso
     left, top, right, bottom = (side[..., None] for side in (targets.boxes / stride).unbind(-1))
     columns = torch.arange(width, device=left.device)
     rows = torch.arange(height, device=left.device)
-    crowd = (targets.crowd & (targets.labels >= 0))[..., None]
+    crowd = targets.ignored[..., None]
     across = (columns + 1 > left) & (columns < right) & crowd
     down = (rows + 1 > top) & (rows < bottom)
     return (torch.einsum("nmh,nmw->nhw", down.float(), across.float()) > 0)[:, None]

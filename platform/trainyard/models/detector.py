@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+LEAST_SIDE = 1e-3
+"""Pixels: a box that is narrower or lower has no area, as an augmentation may leave it, and is none."""
+
 
 class Targets(NamedTuple):
     """The true boxes of N images, padded to the same number M in each.
@@ -24,7 +27,17 @@ class Targets(NamedTuple):
     @property
     def learnt(self) -> Tensor:
         """bool (N, M): which of the M are boxes to learn from."""
-        return (self.labels >= 0) & ~self.crowd
+        return self._sized & ~self.crowd
+
+    @property
+    def ignored(self) -> Tensor:
+        """bool (N, M): which are crowds, in which nothing is learnt to be background."""
+        return self._sized & self.crowd
+
+    @property
+    def _sized(self) -> Tensor:
+        """bool (N, M): which are boxes with an area."""
+        return (self.labels >= 0) & (self.boxes[..., 2:] - self.boxes[..., :2] >= LEAST_SIDE).all(-1)
 
 
 Losses = Mapping[str, Tensor]

@@ -10,7 +10,7 @@ from trainyard.models.box_head import BoxHead
 from trainyard.models.detector import Detections, Losses, Targets
 from trainyard.models.freezing import PartlyFrozen
 from trainyard.models.normalization import normalization_for
-from trainyard.models.region_proposals import LEAST_SIDE, RegionProposals
+from trainyard.models.region_proposals import RegionProposals
 from trainyard.models.trained_features import trained_features
 from trainyard.spec.models import detectors as spec
 from trainyard.spec.section import plain
@@ -100,12 +100,12 @@ class FasterRcnn(PartlyFrozen):
 
 
 def truth_of(targets: Targets) -> list[Truth]:
-    """What is in each image. A box without an area, as an augmentation may leave one, is none."""
-    sized = (targets.boxes[..., 2:] - targets.boxes[..., :2] >= LEAST_SIDE).all(-1)
-    learnt, crowd = targets.learnt & sized, targets.crowd & (targets.labels >= 0) & sized
+    """What is in each image."""
     return [
         Truth(boxes[own].float(), labels[own], boxes[ignored].float())
-        for boxes, labels, own, ignored in zip(targets.boxes, targets.labels, learnt, crowd, strict=True)
+        for boxes, labels, own, ignored in zip(
+            targets.boxes, targets.labels, targets.learnt, targets.ignored, strict=True
+        )
     ]
 
 

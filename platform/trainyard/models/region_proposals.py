@@ -10,13 +10,11 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import clip_boxes_to_image, nms
 
 from trainyard.models.anchors import OBJECT, Sampler, Truth, anchor_grid, matched
+from trainyard.models.detector import LEAST_SIDE
 from trainyard.spec.models.detectors import Rpn
 
 BETA = 1 / 9
 """Where the smooth L1 distance of boxes turns from square to straight, as in the authors' code and torchvision."""
-
-LEAST_SIDE = 1e-3
-"""Pixels: a proposal that is narrower or lower is none."""
 
 
 class Proposals(NamedTuple):

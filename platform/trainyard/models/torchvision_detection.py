@@ -14,7 +14,6 @@ from trainyard.models.detector import Detections, Losses, Targets
 from trainyard.models.features import CLASSES
 from trainyard.models.freezing import PartlyFrozen
 from trainyard.models.normalization import mean_and_std
-from trainyard.models.region_proposals import LEAST_SIDE
 from trainyard.models.torchvision import build_net, head_of
 from trainyard.models.torchvision_detectors import adapted, losing
 from trainyard.models.weights import load_weights
@@ -173,11 +172,10 @@ def _is_weight(name: str) -> bool:
 
 
 def _truth(targets: Targets) -> list[dict[str, Tensor]]:
-    """As torchvision wants it: classes count from 1 on, 0 is the background. Boxes without an area are left out."""
-    sized = (targets.boxes[..., 2:] - targets.boxes[..., :2] >= LEAST_SIDE).all(-1)
+    """As torchvision wants it: classes count from 1 on, 0 is the background."""
     return [
         {"boxes": boxes[learnt].float(), "labels": labels[learnt] + 1}
-        for boxes, labels, learnt in zip(targets.boxes, targets.labels, targets.learnt & sized, strict=True)
+        for boxes, labels, learnt in zip(targets.boxes, targets.labels, targets.learnt, strict=True)
     ]
 
 
