@@ -1,7 +1,9 @@
 """What goes along with a submitted job, and what stays at home."""
 
+import errno
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from trainyard.cluster import shipment as shipping
 from trainyard.cluster.shipment import Shipment, Shipped, readable, shipment_of
 from trainyard.errors import UsageError
 from trainyard.spec.load import load
+from trainyard.sweep.claim import claimed
+from trainyard.sweep.folder import SweepFolder
 
 JOB = """
 name: own
@@ -79,12 +83,105 @@ def test_a_model_of_the_users_own_comes_with_the_python_files_of_the_jobs_folder
 
 
 @pytest.mark.parametrize(
-    "mark", ["pyvenv.cfg", "conda-meta/history", "CACHEDIR.TAG", "journal.jsonl", "mlflow.db"], ids=str
+    "mark",
+    ["pyvenv.cfg", "conda-meta/history", "site-packages/a.py", "CACHEDIR.TAG", "journal.jsonl", "mlflow.db"],
+    ids=str,
 )
 def test_environments_caches_and_results_stay_at_home(place: Path, mark: str) -> None:
     write("jobs/net.py", f"jobs/folder/{mark}", "jobs/folder/code.py", "jobs/folder/below/code.py")
 
     assert names(shipped(JOB.replace("MODEL", "net:build"))) == ["jobs/job.yaml", "jobs/net.py"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["mlflow.db", "mlflow.db-wal", "mlartifacts/1/code.py", "artifacts/1/code.py"],
+        ["pyvenv.cfg", "bin/code.py", "lib/python3.11/site-packages/code.py", "lib/python3.11/code.py"],
+        ["conda-meta/history", "lib/python3.11/site-packages/code.py", "lib/python3.11/code.py"],
+        ["origin.json", "journal.jsonl", "trials/00000/code.py", "study.db"],
+        ["journal.jsonl"],
+        ["CACHEDIR.TAG"],
+        ["manifest.json", "train-0.parquet"],
+    ],
+    ids=lambda files: files[0],
+)
+def test_code_is_shipped_from_a_folder_in_which_something_else_is_kept_too(place: Path, files: list[str]) -> None:
+    write("jobs/nets/__init__.py", "jobs/helpers.py", "jobs/trained/code.py", *(f"jobs/{file}" for file in files))
+
+    assert names(shipped(JOB.replace("MODEL", "nets:build"))) == [
+        "jobs/helpers.py",
+        "jobs/job.yaml",
+        "jobs/nets/__init__.py",
+        "jobs/trained/code.py",
+    ]
+
+
+def test_code_that_would_stay_at_home_is_told(place: Path) -> None:
+    write("jobs/nets/__init__.py", "jobs/nets/large/__init__.py", "jobs/nets/large/mlflow.db")
+
+    with pytest.raises(UsageError) as refused:
+        shipped(JOB.replace("MODEL", "nets.large:build"))
+
+    assert str(refused.value).startswith(f"model nets.large:build: {place}/jobs/nets/large/__init__.py would not be ")
+
+
+def test_a_module_that_its_package_lacks_is_told(place: Path) -> None:
+    write("jobs/nets/__init__.py", "jobs/nets/blocks.py")
+
+    with pytest.raises(UsageError) as refused:
+        shipped(JOB.replace("MODEL", "nets.block:build"))
+
+    nets = place / "jobs" / "nets"
+    told = f"model nets.block:build: there is no module nets.block in {nets.parent}, although {nets} is there."
+    assert str(refused.value) == told
+
+
+def test_a_folder_of_the_name_of_a_module_is_not_taken_for_it(place: Path) -> None:
+    write("jobs/library/words.txt")
+
+    shipment = shipped(JOB.replace("MODEL", "library.nets:build"))
+
+    assert shipment.expected == ("the Python module library.nets, which is not in jobs",)
+
+
+def test_a_module_of_the_users_own_may_be_compiled(place: Path) -> None:
+    write("jobs/nets.abi3.so", "jobs/other.abi3.so")
+
+    assert names(shipped(JOB.replace("MODEL", "nets:build"))) == ["jobs/job.yaml", "jobs/nets.abi3.so"]
+
+
+def test_a_folder_that_is_included_goes_without_the_records_in_it(place: Path) -> None:
+    write("words/a.txt", "mlflow.db", "artifacts/0/picture.png")
+
+    assert names(shipped(JOB.replace("MODEL", "cnn"), ".")) == ["jobs/job.yaml", "words/a.txt"]
+
+
+def test_a_sweep_stays_at_home_also_when_it_is_asked_for(place: Path) -> None:
+    job = JOB.replace("MODEL", "cnn")
+    shipped(job)
+    folder = SweepFolder.create(Path("results"), "old", *load(Path("jobs/job.yaml")))
+    write("results/mlflow.db", "results/artifacts/1/picture.png", "results/old/journal.jsonl", "results/old/study.db")
+    with claimed(folder):
+        for path in ("results", "results/old"):
+            with pytest.raises(UsageError, match=rf"^--include {path}: nothing to ship is there\."):
+                shipped(job, path)
+
+
+def test_a_folder_that_cannot_be_read_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read all."""
+    write("jobs/net.py", "jobs/closed/code.py")
+    listed = Path.iterdir
+
+    def refusing(self: Path) -> Iterator[Path]:
+        if self.name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+
+    with pytest.raises(UsageError, match=rf"^{place}/jobs/closed: can't be read \(Permission denied\)\. Put the job "):
+        shipped(JOB.replace("MODEL", "net:build"))
 
 
 def test_data_sets_stay_at_home_also_when_they_are_asked_for(place: Path) -> None:
@@ -100,7 +197,7 @@ def test_a_module_that_is_not_beside_the_job_is_expected_on_the_nodes(place: Pat
     shipment = shipped(JOB.replace("MODEL", "library.nets:build"))
 
     assert names(shipment) == ["jobs/job.yaml"]
-    assert shipment.expected == ("the Python module library, which is not in jobs",)
+    assert shipment.expected == ("the Python module library.nets, which is not in jobs",)
 
 
 def test_what_is_included_is_taken_whole(place: Path) -> None:

@@ -7,8 +7,9 @@ caches lie in the same folder, and an exception that nobody thought of would be 
 
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import all_suffixes
 from pathlib import Path, PurePosixPath
 
 from trainyard.cluster.confidential import is_secret_file
@@ -28,8 +29,25 @@ MOST_FILES = 10_000
 
 LARGEST_SHOWN = 5
 
-_KEPT_AT_HOME = ("pyvenv.cfg", "conda-meta", "CACHEDIR.TAG", "journal.jsonl", "mlflow.db")
-"""Files by which one knows Python environments, caches and results."""
+_KEPT_AT_HOME = ("pyvenv.cfg", "conda-meta", "site-packages", "CACHEDIR.TAG", "journal.jsonl", "mlflow.db")
+"""What one knows Python environments, caches and results by."""
+
+_ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta", "bin", "include", "lib64", "share", "Include", "Scripts"})
+_SWEEP = frozenset(
+    {"job.yaml", "space.yaml", "origin.json", "journal.jsonl", "study.db", "driver.json", "driver.lock", "journal.lock"}
+    | {"trials", "pictures", "tune", "crews", "ray.log"}
+)
+_RECORDS = frozenset({"mlflow.db", "mlflow.db-journal", "mlflow.db-shm", "mlflow.db-wal"})
+_OWN_NAMES: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
+    (frozenset({"pyvenv.cfg"}), _ENVIRONMENT),
+    (frozenset({"conda-meta"}), _ENVIRONMENT),
+    (frozenset({"origin.json", "journal.jsonl"}), _SWEEP),
+    (frozenset({"mlflow.db"}), _RECORDS | {"artifacts", "mlartifacts", "mlruns"}),
+)
+"""What one knows an environment, a sweep and MLflow's records by, and what these have in a folder.
+
+Where that is the folder of a job, nothing else of it stays at home.
+"""
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 """Of every file in an archive: the same files make the same bytes, which Ray then knows and does not take again."""
@@ -103,7 +121,7 @@ def shipment_of(
                 paths |= set(_below(root, root / file, everything=True))
         paths |= _code(root, job, space, expected)
     for path in include:
-        found = set(_below(root, root / path, everything=True)) if (root / path).exists() else set()
+        found = _included(root, root / path)
         if not found:
             there = "nothing to ship is there" if (root / path).exists() else "there is no such file or folder"
             raise UsageError(f"--include {path}: {there}. Data sets, environments, results and caches stay at home.")
@@ -128,18 +146,54 @@ def _folders_of_weights(root: Path, job: Job) -> Iterator[str]:
         yield weights
 
 
+def _included(root: Path, place: Path) -> set[str]:
+    """What `--include` adds; a data set is none of it."""
+    if not place.exists() or (place.is_dir() and _is_data({entry.name for entry in _entries(place)})):
+        return set()
+    return set(_below(root, place, everything=True))
+
+
 def _code(root: Path, job: Job, space: Space | None, expected: list[str]) -> set[str]:
-    """For models of the user's own: the Python files of the job's folder, and all files of the models' packages."""
+    """For models of the user's own: the Python files of the job's folder, and all files of the models' packages.
+
+    UsageError where the file of a model would not be among them.
+    """
     found: set[str] = set()
     for name in own_models(job, space):
-        package = job.directory / name.partition(":")[0].partition(".")[0]
+        module = name.partition(":")[0]
+        package = job.directory / module.partition(".")[0]
+        file = _file_of(job.directory, module)
         if package.is_dir():
             found |= set(_below(root, package, everything=True))
-        elif not package.with_suffix(".py").is_file():
-            expected.append(f"the Python module {package.name}, which is not in {os.path.relpath(job.directory, root)}")
-            continue
-        found |= set(_below(root, job.directory, everything=False))
+        elif file is not None:
+            found.add(inside(root, file))
+        if file is not None:
+            found |= set(_below(root, job.directory, everything=False))
+            _require_shipped(root, name, file, found)
+        elif _file_of(job.directory, package.name) is None:
+            expected.append(f"the Python module {module}, which is not in {os.path.relpath(job.directory, root)}")
+        else:
+            raise UsageError(
+                f"model {name}: there is no module {module} in {job.directory}, although {package} is there."
+            )
     return found
+
+
+def _file_of(directory: Path, module: str) -> Path | None:
+    """The file that Python would import as `package.module`, where there is one in the folder."""
+    place = directory.joinpath(*module.split("."))
+    starts = (place / "__init__", place)
+    files = (start.with_name(start.name + ending) for start in starts for ending in all_suffixes())
+    return next((file for file in files if file.is_file()), None)
+
+
+def _require_shipped(root: Path, model: str, file: Path, found: Collection[str]) -> None:
+    if inside(root, file) not in found:
+        raise UsageError(
+            f"model {model}: {file} would not be shipped, as a folder with one of {', '.join(_KEPT_AT_HOME)} is "
+            "taken for an environment, a cache or results, and one with a manifest.json and Parquet files for a data "
+            "set. Put the code into a folder without them."
+        )
 
 
 def own_models(job: Job, space: Space | None) -> list[str]:
@@ -160,7 +214,10 @@ def inside(root: Path, path: Path) -> str:
 
 
 def _below(root: Path, place: Path, *, everything: bool) -> Iterator[str]:
-    """The files at or below a place, or the Python files only, without environments, caches, results and data sets."""
+    """The files at or below a place, or the Python files only, without environments, caches, results and data sets.
+
+    The place itself is none of these, whatever it is that lies in it: it was named, or is the job's.
+    """
     if place.is_file():
         yield inside(root, place)
         return
@@ -175,14 +232,18 @@ def _below(root: Path, place: Path, *, everything: bool) -> Iterator[str]:
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    """Links are followed, but not back into a folder that is being walked."""
+    """Links are followed, but not back into a folder that is being walked. above: the folders that it lies in."""
+    entries = _entries(folder)
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
-    entries = sorted(folder.iterdir())
-    if here in above or _stays_at_home(entry.name for entry in entries):
+    names = {entry.name for entry in entries}
+    if here in above or (above and _stays_at_home(names)):
         return
+    at_home = {name for marks, own in _OWN_NAMES if marks <= names for name in own}
     for entry in entries:
         hidden = entry.name.startswith(".") or entry.name == "__pycache__"
+        if entry.name in at_home:
+            continue
         if entry.is_dir() and not hidden:
             yield from _walk(entry, above | {here})
         # A `.env` is yielded so that it can be told: whoever reads it in his code would miss it.
@@ -190,13 +251,28 @@ def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
             yield entry
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name. UsageError where it can't be read."""
+    try:
+        entries = sorted(folder.iterdir())
+        for entry in entries:
+            entry.is_dir()  # needs another right than to list them
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: can't be read ({error.strerror}). Put the job into a folder with nothing but its code."
+        ) from error
+    return entries
+
+
 def _is_secret(file: Path) -> bool:
     """By its own name, or by that of the file that it is a link to."""
     return is_secret_file(file) or is_secret_file(file.resolve())
 
 
-def _stays_at_home(names: Iterable[str]) -> bool:
+def _stays_at_home(names: Collection[str]) -> bool:
     """Whether a folder with these files is an environment, a cache, results or a data set."""
-    known = set(names)
-    is_data = "manifest.json" in known and any(name.endswith(".parquet") for name in known)
-    return is_data or any(mark in known for mark in _KEPT_AT_HOME)
+    return _is_data(names) or any(mark in names for mark in _KEPT_AT_HOME)
+
+
+def _is_data(names: Collection[str]) -> bool:
+    return "manifest.json" in names and any(name.endswith(".parquet") for name in names)
