@@ -1,14 +1,16 @@
 """What is refused before anything is sent, and what a dry run tells."""
 
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from trainyard.cli.request import new_sweep, resumed_training
+from trainyard.cli.request import new_sweep, new_training, resumed_sweep, resumed_training
+from trainyard.cli.submitting import Wanted, prepare
 from trainyard.data.location import Location
-from trainyard.spec.load import load_job
+from trainyard.spec.load import load, load_job
 from trainyard.sweep.folder import SweepFolder
 
 from .conftest import Answer
@@ -61,6 +63,7 @@ def test_a_resumed_run_needs_no_files(cli: Cli, place: Path) -> None:
 
     assert answer.out.splitlines() == [
         "No files.",
+        "Not shipped: code and weights. If the job has its own, name its files, too: JOB SPACE --resume old",
         "Entry point:",
         "  python -m trainyard sweep --resume old --results /shared/results",
     ]
@@ -145,6 +148,10 @@ def test_a_resumed_run_ships_the_code_of_the_job_that_is_named(cli: Cli, place: 
         (
             ["train", FILES[0], DATA, "--env", "TRAINYARD_GIT={}"],
             "--env TRAINYARD_GIT: is set by trainyard submit itself. Leave it out.",
+        ),
+        (
+            ["train", FILES[0], DATA, "--env", "TRAINYARD_SUBMITTED_WITH=--include ."],
+            "--env TRAINYARD_SUBMITTED_WITH: is set by trainyard submit itself. Leave it out.",
         ),
         (
             ["train", *FILES, DATA],
@@ -276,3 +283,73 @@ def test_a_submitted_run_is_resumed_by_submitting_it(place: Path, monkeypatch: p
 
     monkeypatch.setenv("TRAINYARD_SUBMISSION", "id-1")
     assert request.resume_command == "trainyard submit sweep --resume lr --results /shared/results"
+
+
+OWN = ["model={name: nets:build}", "training.epochs=1"]
+WEIGHTS = ["model={name: torchvision, architecture: resnet18, weights: w.pth}"]
+
+
+@pytest.fixture
+def rates(place: Path) -> str:
+    """A space for any model."""
+    Path("rates.yaml").write_text("parameters: {optimizer.lr: {type: float, low: 1e-4, high: 1e-2}}")
+    return "rates.yaml"
+
+
+@pytest.mark.parametrize("changes", [OWN, WEIGHTS], ids=["code", "weights"])
+def test_the_resume_command_of_a_submitted_run_names_the_files_that_bring_what_it_needs(
+    rates: str, monkeypatch: pytest.MonkeyPatch, changes: list[str]
+) -> None:
+    monkeypatch.setenv("TRAINYARD_SUBMISSION", "id-1")
+    monkeypatch.setenv("TRAINYARD_RESULTS", "/shared/results")
+    results = Location.of("/shared/results")
+
+    sweep = new_sweep([FILES[0], rates, *changes], 4, "lr", results)
+    training = new_training([FILES[0], *changes], "once", results)
+
+    said = shlex.join(changes)
+    assert sweep.resume_command == f"trainyard submit sweep {FILES[0]} {rates} {said} --trials 4 --resume lr"
+    assert training.resume_command == f"trainyard submit train {FILES[0]} {said} --resume once"
+
+
+def test_what_a_run_was_submitted_with_is_in_its_resume_command(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("words and more.txt").write_text("x")
+    options = ("--env", "NCCL_DEBUG=INFO", "--include", "words and more.txt", "--ship-package")
+    wanted = Wanted(
+        verb="train",
+        arguments=[FILES[0], DATA],
+        environment=[options[1]],
+        include=[Path(options[3])],
+        ship_package=True,
+    )
+    for name, value in prepare(wanted, place).submission.runtime_env()["env_vars"].items():
+        monkeypatch.setenv(name, value)
+
+    request = new_training([FILES[0], DATA], "once", Location.of("/shared/results"))
+
+    files = f"{FILES[0]} {DATA}"
+    assert request.resume_command == (
+        f"trainyard submit train {files} --resume once {shlex.join(options)} --results /shared/results"
+    )
+
+
+@pytest.mark.parametrize("verb", ["train", "sweep"])
+def test_a_submitted_run_takes_no_code_from_an_earlier_job(
+    cli: Cli, place: Path, rates: str, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The folder of that one may still be there on the head, and on no other node."""
+    files, named = ([FILES[0]], "JOB") if verb == "train" else ([FILES[0], rates], "JOB SPACE")
+    SweepFolder.create(Location.of("results"), "old", *load(*map(Path, files), overrides=OWN))
+    results = Location.of(place / "results")
+    monkeypatch.setenv("TRAINYARD_SUBMISSION", "old-2")
+
+    answer = cli(verb, "--resume", "old", "--results", str(results))
+    given = [*files, *OWN]
+    shipped = resumed_training(given, "old", results) if verb == "train" else resumed_sweep(given, None, "old", results)
+
+    assert answer.code == 2
+    assert answer.err == (
+        "old: nets:build is a model of your own, and its code is shipped with its files only. Name them: "
+        f"trainyard submit {verb} {named} --resume old.\n"
+    )
+    assert shipped.job.directory == place / "jobs"

@@ -1,13 +1,14 @@
 """What was asked for on the command line: a sweep or a training, new or to go on, with its specs checked."""
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trainyard.cli.options import job_and_space, one_job, results_option, split, trials_override
-from trainyard.cli.submitted import submitted
-from trainyard.cluster.shipment import own_models
+from trainyard.cli.submitted import submitted, submitted_with
+from trainyard.cluster.shipment import brings_files, own_models
 from trainyard.data.location import Location
 from trainyard.errors import Problem, SpecError, UsageError
 from trainyard.spec.job import Job
@@ -24,6 +25,7 @@ class Request:
 
     folder: that of the earlier run that is to go on; None for a new one.
     named: whether the user chose the name.
+    arguments: the files, overrides and `--trials` that were given; without files it goes on as it was saved.
     """
 
     job: Job
@@ -32,6 +34,7 @@ class Request:
     results: Location
     folder: SweepFolder | None = None
     named: bool = True
+    arguments: tuple[str, ...] = ()
 
     @property
     def noun(self) -> str:
@@ -39,16 +42,29 @@ class Request:
 
     @property
     def resume_command(self) -> str:
+        """To be copied. Of a submitted run it names the files where code or weights were shipped with them."""
         verb = "train" if self.space is None else "sweep"
-        verb = f"submit {verb}" if submitted() else verb
-        return f"trainyard {verb} --resume {self.name}{results_option(self.results)}"
+        command = ["trainyard", verb, "--resume", self.name]
+        if submitted():
+            options = submitted_with()
+            shipped = brings_files(self.job, self.space) or "--include" in options
+            given = self.arguments if shipped else ()
+            command = ["trainyard", "submit", verb, *given, "--resume", self.name, *options]
+        return f"{shlex.join(command)}{results_option(self.results)}"
 
 
 def new_sweep(arguments: Sequence[str] | None, trials: int | None, name: str | None, results: Location) -> Request:
     """Raises SpecError with everything that is wrong with job, space and overrides."""
     job_file, space_file, overrides = job_and_space(arguments, "sweep")
     job, space = load(job_file, space_file, [*overrides, *trials_override(trials)])
-    return Request(job=job, space=space, name=name or default_name(job), results=results, named=name is not None)
+    return Request(
+        job=job,
+        space=space,
+        name=name or default_name(job),
+        results=results,
+        named=name is not None,
+        arguments=_arguments(arguments, trials),
+    )
 
 
 def resumed_sweep(arguments: Sequence[str] | None, trials: int | None, name: str, results: Location) -> Request:
@@ -68,8 +84,9 @@ def resumed_sweep(arguments: Sequence[str] | None, trials: int | None, name: str
     given_job, given_space = load(job_file, space_file, [*overrides, *trials_override(trials)])
     _refuse_changes(name, _settings(job, space), _settings(given_job, given_space))
     job = folder.job(given_job.directory.resolve()) if named else job
-    _require_code(job, space, name)
-    return Request(job=job, space=space, name=name, results=results, folder=folder)
+    _require_code(job, space, name, shipped=bool(named))
+    given = _arguments(arguments, trials)
+    return Request(job=job, space=space, name=name, results=results, folder=folder, arguments=given)
 
 
 def new_training(arguments: Sequence[str] | None, name: str | None, results: Location) -> Request:
@@ -78,7 +95,14 @@ def new_training(arguments: Sequence[str] | None, name: str | None, results: Loc
     if file is None:
         raise UsageError("trainyard train takes a job, got none. Write: trainyard train JOB [path=value...]")
     job = load_job(file, overrides)
-    return Request(job=job, space=None, name=name or default_name(job), results=results, named=name is not None)
+    return Request(
+        job=job,
+        space=None,
+        name=name or default_name(job),
+        results=results,
+        named=name is not None,
+        arguments=_arguments(arguments),
+    )
 
 
 def resumed_training(arguments: Sequence[str] | None, name: str, results: Location) -> Request:
@@ -91,8 +115,8 @@ def resumed_training(arguments: Sequence[str] | None, name: str, results: Locati
     given = load_job(file or folder.path / "job.yaml", overrides)
     _refuse_changes(name, _settings(job), _settings(given))
     job = folder.job(given.directory.resolve()) if file is not None else job
-    _require_code(job, None, name)
-    return Request(job=job, space=None, name=name, results=results, folder=folder)
+    _require_code(job, None, name, shipped=file is not None)
+    return Request(job=job, space=None, name=name, results=results, folder=folder, arguments=_arguments(arguments))
 
 
 def default_name(job: Job) -> str:
@@ -100,11 +124,25 @@ def default_name(job: Job) -> str:
     return f"{job.name[:47]}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _require_code(job: Job, space: Space | None, name: str) -> None:
-    """UsageError where the user's own code is gone, as that of a submitted job is some time after it has ended."""
+def _arguments(given: Sequence[str] | None, trials: int | None = None) -> tuple[str, ...]:
+    return (*(given or ()), *(() if trials is None else ("--trials", str(trials))))
+
+
+def _require_code(job: Job, space: Space | None, name: str, *, shipped: bool) -> None:
+    """UsageError where the user's own code is gone, as that of a submitted job is some time after it has ended.
+
+    shipped: whether a submitted run has brought it. It may still lie where an earlier job had it, but that is only of
+    that time, and only on the nodes that this job was on.
+    """
     models = own_models(job, space)
+    files = "JOB" if space is None else "JOB SPACE"
+    if models and submitted() and not shipped:
+        verb = "train" if space is None else "sweep"
+        raise UsageError(
+            f"{name}: {models[0]} is a model of your own, and its code is shipped with its files only. Name them: "
+            f"trainyard submit {verb} {files} --resume {name}."
+        )
     if models and not job.directory.is_dir():
-        files = "JOB" if space is None else "JOB SPACE"
         raise UsageError(
             f"{name}: the code of {models[0]} was in {job.directory}, which is gone. Name the files beside which it is "
             f"now: {files} --resume {name}."

@@ -84,6 +84,7 @@ def submit(
         results=results,
         environment=env or (),
         include=include or (),
+        ship_package=ship_package,
     )
     prepared = prepare(wanted, Path.cwd())
     if dry_run:

@@ -1,8 +1,9 @@
 """What is different for a command that runs as the entry point of a submitted job."""
 
 import os
+import shlex
 
-from trainyard.cluster.submission import SUBMITTED_AS
+from trainyard.cluster.submission import SUBMITTED_AS, SUBMITTED_WITH
 from trainyard.data.location import Location
 from trainyard.errors import UsageError
 
@@ -10,6 +11,11 @@ from trainyard.errors import UsageError
 def submitted() -> bool:
     """Whether this process was started by `trainyard submit`."""
     return bool(os.environ.get(SUBMITTED_AS))
+
+
+def submitted_with() -> list[str]:
+    """The options of `trainyard submit` that are to be given again."""
+    return shlex.split(os.environ.get(SUBMITTED_WITH, ""))
 
 
 def require_lasting(results: Location) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from trainyard.cli.options import file_argument, job_and_space, one_job, results_at, split, trials_override
 from trainyard.cluster.confidential import is_secret, without_tokens
 from trainyard.cluster.shipment import Shipment, inside, readable, shipment_of
-from trainyard.cluster.submission import SUBMITTED_AS, Submission, variables
+from trainyard.cluster.submission import SUBMITTED_AS, SUBMITTED_WITH, Submission, variables
 from trainyard.errors import SpecError, UsageError
 from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
@@ -36,6 +36,7 @@ class Wanted:
     results: str | None = None
     environment: Sequence[str] = ()
     include: Sequence[Path] = ()
+    ship_package: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,13 @@ class Prepared:
 
     def not_shipped(self) -> list[str]:
         """A line for each thing that the job needs or that one might miss, and that stays here."""
+        files = "JOB" if self.submission.verb == "train" else "JOB SPACE"
+        of_saved = (
+            "Not shipped: code and weights. If the job has its own, name its files, too: "
+            f"{files} --resume {self.submission.name}"
+        )
         return [
+            *([] if self.shipment.files else [of_saved]),
             *(f"Not shipped, the nodes must have it: {what}" for what in self.shipment.expected),
             *(
                 f"Not shipped, it looks like a key or a password: {path}. If it is none, add --include {quote(path)}"
@@ -80,7 +87,7 @@ def prepare(wanted: Wanted, root: Path) -> Prepared:
     from trainyard.sweep.folder import check_name
 
     environment = variables(wanted.environment)
-    if own := {SUBMITTED_AS, GIT_SETTING} & environment.keys():
+    if own := {SUBMITTED_AS, SUBMITTED_WITH, GIT_SETTING} & environment.keys():
         raise UsageError(f"--env {min(own)}: is set by trainyard submit itself. Leave it out.")
     _check_results(wanted.results)
     specs, overrides, job, space = _specs(wanted)
@@ -103,9 +110,23 @@ def prepare(wanted: Wanted, root: Path) -> Prepared:
     _check_names(overrides)
     _check_secrets([*arguments, *(f"--env {name}={value}" for name, value in environment.items())])
     submission = Submission(
-        id=name, verb=wanted.verb, name=name, arguments=arguments, environment={**_origin(job), **environment}
+        id=name,
+        verb=wanted.verb,
+        name=name,
+        arguments=arguments,
+        environment={**_origin(job), **environment},
+        options=_options(wanted, root),
     )
     return Prepared(submission=submission, shipment=shipment)
+
+
+def _options(wanted: Wanted, root: Path) -> tuple[str, ...]:
+    """What a run that is resumed needs again, beside what its entry point is told."""
+    pairs = [
+        *(("--env", given) for given in wanted.environment),
+        *(("--include", file_argument(inside(root, path))) for path in wanted.include),
+    ]
+    return (*(word for pair in pairs for word in pair), *(["--ship-package"] if wanted.ship_package else []))
 
 
 def _specs(wanted: Wanted) -> tuple[list[Path], list[str], Job | None, Space | None]:

@@ -133,6 +133,12 @@ def shipment_of(
     return Shipment(root=root, files=files, expected=tuple(dict.fromkeys(expected)), left_out=tuple(sorted(left_out)))
 
 
+def brings_files(job: Job, space: Space | None) -> bool:
+    """Whether code or weights are shipped with a job and its space, which its results do not have."""
+    weights = [*files_of(job, space), *_folders_of_weights(job.working_directory, job)]
+    return bool(own_models(job, space)) or any(not file.startswith("/") for file in weights)
+
+
 def readable(size: int) -> str:
     """`812 B`, `3.2 KiB`, `12.3 MiB`."""
     if size < 1024:

@@ -16,6 +16,9 @@ from trainyard.errors import UsageError
 SUBMITTED_AS = "TRAINYARD_SUBMISSION"
 """The variable that tells an entry point that it is one, and by which id."""
 
+SUBMITTED_WITH = "TRAINYARD_SUBMITTED_WITH"
+"""The variable that tells it the options that a job like it is submitted with."""
+
 STOP_SECONDS = 120
 """What a stopped driver has to tell MLflow that its runs have ended, unless `--env` says otherwise."""
 RAYS_STOP_SECONDS = 3
@@ -41,6 +44,7 @@ class Submission:
 
     name: of the training or sweep, in results and MLflow. arguments: all that stands after the verb.
     environment: variables for the driver and all of its workers. Ray shows them to whoever sees the cluster.
+    options: of `trainyard submit` itself, to be given again when it is resumed.
     """
 
     id: str
@@ -48,6 +52,7 @@ class Submission:
     name: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
 
     @property
     def entry_point(self) -> str:
@@ -62,6 +67,8 @@ class Submission:
     def runtime_env(self, working_dir: str | None = None, packages: Collection[str] = ()) -> dict[str, Any]:
         """What Ray prepares on every node. working_dir: an archive. packages: folders of Python packages."""
         told = {STOP_SETTING: str(STOP_SECONDS), **self.environment, SUBMITTED_AS: self.id}
+        if self.options:
+            told[SUBMITTED_WITH] = shlex.join(self.options)
         wanted: dict[str, Any] = {"env_vars": told}
         if working_dir is not None:
             wanted["working_dir"] = working_dir
