@@ -2,10 +2,14 @@
 
 import asyncio
 import http.server
+import os
+import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
+from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from trainyard.cluster import log
 from trainyard.cluster.jobs import Jobs
@@ -62,6 +66,37 @@ def test_a_connection_on_which_nothing_comes_is_given_up(monkeypatch: pytest.Mon
     assert not asyncio.run(asyncio.wait_for(reader.read(connection(LOG[:2], hangs=True)), 5))
     assert asyncio.run(reader.read(connection(LOG)))
     assert "".join(shown) == "".join(LOG)
+
+
+class Silent:
+    """Ray's client of a dashboard that falls silent when it is asked for the job again, as Ctrl-C comes then."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self._asked = False
+
+    def get_job_info(self, id: str) -> JobDetails:
+        if self._asked:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.over.wait(30)
+        self._asked = True
+        return JobDetails(type="SUBMISSION", submission_id=id, status="RUNNING", entrypoint="python")
+
+    async def tail_job_logs(self, id: str) -> AsyncIterator[str]:
+        yield "first\n"
+
+
+def test_ctrl_c_is_heard_while_a_dashboard_is_silent() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    client, shown = Silent(), []
+    begun = time.monotonic()
+
+    with pytest.raises(KeyboardInterrupt):
+        Jobs(client, "http://head:8265", usual=True).follow("once", shown.append)
+
+    assert time.monotonic() - begun < 20
+    assert shown == ["first\n"]
+    client.over.set()
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """`jobs`, `status`, `logs` and `stop`: what was submitted to a cluster."""
 
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -122,17 +124,41 @@ def stop(id: Id, address: Dashboard = None) -> None:
     """
     from trainyard.cluster.jobs import Jobs
 
-    cluster = Jobs.at(address)
-    job = cluster.get(id)
-    if job.over:
-        print(f"{id} had ended before: {job.state}.")
-        return
-    cluster.stop(id)
-    print(f"Stopping {id}; it has {job.stop_seconds} s to tell MLflow.", file=sys.stderr, flush=True)
-    job = cluster.wait(id, seconds=job.stop_seconds + KILL_SECONDS)
+    with interruptible(f"{id} was not asked to stop.") as known:
+        cluster = Jobs.at(address)
+        job = cluster.get(id)
+        if job.over:
+            print(f"{id} had ended before: {job.state}.")
+            return
+        known.say(f"It is not known whether {id} was asked to stop.", *ways_on(id, cluster))
+        cluster.stop(id)
+        known.say(f"{id} is being stopped, and ends by itself.", *ways_on(id, cluster)[:1])
+        print(f"Stopping {id}; it has {job.stop_seconds} s to tell MLflow.", file=sys.stderr, flush=True)
+        job = cluster.wait(id, seconds=job.stop_seconds + KILL_SECONDS)
     if not job.over:
         raise RunError(f"{id} is still {job.state}. Look at what it says: {cluster.command('logs', id)}")
     print(f"{id}: {job.state}.")
+
+
+class Known:
+    """What is known of that which a command asks a cluster for, as far as it has come."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines: Sequence[str] = lines
+
+    def say(self, *lines: str) -> None:
+        self.lines = lines
+
+
+@contextlib.contextmanager
+def interruptible(*lines: str) -> Iterator[Known]:
+    """A command that Ctrl-C ends with what is then known, at first these lines: the cluster may have heard it."""
+    known = Known(*lines)
+    try:
+        yield known
+    except KeyboardInterrupt:
+        print("\n".join(["\nInterrupted.", *known.lines]), file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def follow_job(cluster: "Jobs", id: str) -> int:

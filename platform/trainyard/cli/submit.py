@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from trainyard.cli.options import Trials, add
-from trainyard.cli.submissions import Dashboard, follow_job, ways_on
+from trainyard.cli.submissions import Dashboard, follow_job, interruptible, ways_on
 from trainyard.errors import UsageError
 
 
@@ -86,20 +86,23 @@ def submit(
         include=include or (),
         ship_package=ship_package,
     )
-    prepared = prepare(wanted, Path.cwd())
-    if dry_run:
-        print("\n".join(prepared.lines()))
-        return
-    from trainyard.cluster.jobs import Jobs
+    with interruptible("Nothing was submitted.") as known:
+        prepared = prepare(wanted, Path.cwd())
+        if dry_run:
+            print("\n".join(prepared.lines()))
+            return
+        from trainyard.cluster.jobs import Jobs
 
-    cluster = Jobs.at(address)
-    taken = {job.id: job.state for job in cluster.all()}
-    chosen = choose_id(id, prepared.submission.name, taken, resumed=resume is not None)
-    submission = replace(prepared.submission, id=chosen)
-    cluster.submit(submission, prepared.shipment, _own_package() if ship_package else None)
-    print("\n".join([f"Submitted {chosen}.", *prepared.not_shipped(), *ways_on(chosen, cluster)]), flush=True)
-    if follow:
-        raise typer.Exit(follow_job(cluster, chosen))
+        cluster = Jobs.at(address)
+        taken = {job.id: job.state for job in cluster.all()}
+        chosen = choose_id(id, prepared.submission.name, taken, resumed=resume is not None)
+        submission, on = replace(prepared.submission, id=chosen), ways_on(chosen, cluster)
+        known.say(f"It is not known whether {chosen} was submitted.", *on)
+        cluster.submit(submission, prepared.shipment, _own_package() if ship_package else None)
+        known.say(f"{chosen} goes on.", *on)
+        print("\n".join([f"Submitted {chosen}.", *prepared.not_shipped(), *on]), flush=True)
+        if follow:
+            raise typer.Exit(follow_job(cluster, chosen))
 
 
 def _own_package() -> Path:

@@ -5,8 +5,10 @@ import contextlib
 import os
 import shlex
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,7 +137,7 @@ class Jobs:
             trouble: Exception | None = None
             try:
                 whole = await reader.read(self._client.tail_job_logs(id))
-                job = self.get(id)
+                job = await _aside(lambda: self.get(id))
                 if whole and job.over:
                     return job
             except (Disconnected, UsageError) as error:
@@ -158,6 +160,24 @@ class Jobs:
             ids = [job.id for job in self.all()]
             hint = close(id, ids) or (f" The newest is {ids[0]}." if ids else " There are none yet.")
             raise UsageError(f"{self.address}: no job {id} was submitted there.{hint}") from error
+
+
+async def _aside(call: Callable[[], SubmittedJob]) -> SubmittedJob:
+    """What a call returns or raises, in a thread of its own: Ctrl-C is heard although the dashboard is silent.
+
+    Nobody waits for the thread then, as one would for those of asyncio, and for minutes.
+    """
+    answer: Future[SubmittedJob] = Future()
+    answer.set_running_or_notify_cancel()  # from here on nobody can cancel it
+
+    def ask() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    return await asyncio.wrap_future(answer)
 
 
 def _job(details: Any) -> SubmittedJob:
