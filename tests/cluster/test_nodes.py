@@ -101,6 +101,24 @@ def test_a_named_file_that_is_none_is_refused(
         declared_groups()
 
 
+def test_a_kind_of_node_without_resources_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a file for AWS, where the machine's kind says them. One of which there are none is as good as left out."""
+    path = tmp_path / "cluster.yaml"
+    kinds = "small: {resources: {CPU: 4}}, gpu: {resources: {}, max_workers: 4}, spot: {max_workers: 0}"
+    path.write_text(f"{{head_node_type: head, available_node_types: {{head: {{}}, {kinds}}}}}")
+    monkeypatch.setenv("TRAINYARD_CLUSTER_FILE", str(path))
+
+    with pytest.raises(UsageError) as refused:
+        declared_groups()
+
+    assert str(refused.value) == (
+        f"TRAINYARD_CLUSTER_FILE={path}: gpu has neither CPUs nor GPUs. Say what Ray offers on such a node, as in "
+        "resources: {CPU: 8, GPU: 1}."
+    )
+    path.write_text(path.read_text().replace("gpu: {resources: {}", "gpu: {resources: {GPU: 1}"))
+    assert [group.name for group in declared_groups().groups] == ["small", "gpu", "spot"]
+
+
 def test_the_shipped_file_is_read() -> None:
     from ruamel.yaml import YAML
 

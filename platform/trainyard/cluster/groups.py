@@ -47,11 +47,14 @@ class Groups:
 
 
 def declared_groups() -> Groups:
-    """What the connected cluster may start, by the file of its launcher. UsageError where the named one is another."""
+    """What the connected cluster may start, by the file of its launcher.
+
+    UsageError where the named one is another, or says of a kind of node neither CPUs nor GPUs.
+    """
     named = os.environ.get(VARIABLE)
     path = Path(named) if named else BOOTSTRAP.expanduser()
     try:
-        return _read(path, path.stat().st_mtime_ns)
+        found = _read(path, path.stat().st_mtime_ns)
     except (OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         if not named:
             return Groups()
@@ -59,6 +62,19 @@ def declared_groups() -> Groups:
         raise UsageError(
             f"{VARIABLE}={named}: must be a file of Ray's cluster launcher, with available_node_types ({reason})."
         ) from error
+    if named:
+        _require_resources(found, named)
+    return found
+
+
+def _require_resources(found: Groups, named: str) -> None:
+    """`ray up` finds them out by the kind of machine, and writes them into its copy on the head only."""
+    for group in found.groups:
+        if group.most and not {"CPU", "GPU"} & group.resources.keys():
+            raise UsageError(
+                f"{VARIABLE}={named}: {group.name} has neither CPUs nor GPUs. Say what Ray offers on such a node, "
+                "as in resources: {CPU: 8, GPU: 1}."
+            )
 
 
 @lru_cache(maxsize=1)
