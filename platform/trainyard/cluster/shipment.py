@@ -265,7 +265,7 @@ def _entries(folder: Path) -> list[Path]:
             entry.is_dir()  # needs another right than to list them
     except OSError as error:
         raise UsageError(
-            f"{folder}: can't be read ({error.strerror}). Put the job into a folder with nothing but its code."
+            f"{error.filename}: can't be read ({error.strerror}). Put the job into a folder with nothing but its code."
         ) from error
     return entries
 
