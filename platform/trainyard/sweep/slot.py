@@ -55,7 +55,6 @@ class Slot(tune.Trainable):
     def setup(self, config: dict[str, Any], orders: SlotOrders) -> None:
         self._orders = orders
         self._run: TrialRun | None = None
-        self._saved_to_leave = False
         self._workers = _workers(orders)
         self._node = ray.get_runtime_context().get_node_id()
         self._begin(config)
@@ -69,6 +68,7 @@ class Slot(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         assignment = Assignment(trial=config["trial"], values=config["values"], reported=config["reported"])
         folder = TrialFolder(self._orders.folder, assignment.trial)
+        self._saved_to_leave = False
         self._run = TrialRun(assignment, self._orders.job, self._workers, folder)
 
     def step(self) -> dict[str, Any]:
