@@ -1,6 +1,8 @@
 """Splits are decoded once by Ray tasks, and read without a copy."""
 
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 from trainyard.data import chunks as chunks_module
-from trainyard.data.cache import SharedData, share
+from trainyard.data.cache import SharedData, _Lanes, share
 from trainyard.data.dataset import Dataset
 from trainyard.data.decode import decode_split
 from trainyard.data.loading import plan_data
@@ -102,3 +105,16 @@ def test_rows_that_are_missing_are_told_in_plain_words(pets: Path, tmp_path: Pat
     pq.write_table(pq.read_table(file).take(pa.array([1, 0, *range(2, 20)])), file)
     with pytest.raises(DataError, match=r"^\S+: the content of split val isn't what was imported"):
         shared(path).read()
+
+
+def test_a_chunk_outlives_any_number_of_machines(tmp_path: Path) -> None:
+    """Ray by itself makes an object anew three times, and that is all there is for a sweep of days."""
+
+    def lost_four_times() -> str:
+        file = tmp_path / str(len(list(tmp_path.iterdir())))
+        file.touch()
+        if file.name != "4":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return file.name
+
+    assert ray.get(_Lanes(ray.nodes()).run(lost_four_times)) == "4"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import torch
 
 from trainyard.data.dataset import Dataset
@@ -204,3 +205,13 @@ def test_a_training_by_itself_needs_no_ray(stage: Stage) -> None:
 
     assert (record.state, record.reason) == ("finished", "fitted")
     assert stage.extracted == before
+
+
+def test_what_is_extracted_need_not_be_extracted_again_when_its_machine_dies(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what this process put into the store, and not what a task left there: who waits for it may hold the GPU."""
+    monkeypatch.setenv("TRAINYARD_CACHE", str(tmp_path / "cache"))
+    extracted = shared.share_extracted(stage.job(), Dataset.open(stage.home / "data"))
+    assert {part.task_id() for part in (*extracted.train, *extracted.evaluate)} == {ray.put(0).task_id()}
+    assert isinstance(extracted.read(), FeatureData)

@@ -22,6 +22,10 @@ from trainyard.data.stream import StreamedSplit, plain_errors
 from trainyard.spec.prompts import Prompts
 from trainyard.spec.training import DataSettings
 
+RETRIES = 50
+"""Of a task whose process or machine died. It counts each time that all copies of a chunk are lost with their machines,
+over the whole of a sweep. Not without end: what kills its process each time is to be told, after a minute or two."""
+
 MOST_STREAM_TASKS = 8
 """Windows that a stream decodes at a time. Where training is faster than decoding, each is in the store as a whole."""
 
@@ -132,7 +136,7 @@ class _Lane:
     def __init__(self, node: str) -> None:
         # Only preferred: when a node is lost, another decodes what was on it again.
         there = NodeAffinitySchedulingStrategy(node, soft=True)
-        self._task = ray.remote(num_cpus=0, num_returns=2, scheduling_strategy=there)(_after)
+        self._task = ray.remote(num_cpus=0, num_returns=2, max_retries=RETRIES, scheduling_strategy=there)(_after)
         self._last: Any = None
 
     def run(self, function: Any, *arguments: Any) -> Any:

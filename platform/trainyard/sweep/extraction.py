@@ -1,6 +1,6 @@
 """What trials are trained on in the place of images: extracted once as Ray tasks, shared through the object store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,9 @@ class SharedExtraction:
     weights: str
 
     def read(self) -> "AnyData":
-        """The columns are views of the node's shared memory."""
-        train, evaluate = (ray.get(list(parts)) for parts in (self.train, self.evaluate))
+        """The columns are views of the node's shared memory. StorageError where Ray has lost them."""
+        with plain_errors():
+            train, evaluate = (ray.get(list(parts)) for parts in (self.train, self.evaluate))
         return trial_data(self.job, self.dataset, train, evaluate, weights=self.weights)
 
 
@@ -40,7 +41,9 @@ def share_extracted(job: Job, dataset: Dataset) -> SharedExtraction:
     """Extract what a job's trials are trained on, but for what is on this machine's disk, and wait until all is there.
 
     Nothing else of the sweep has started yet, so the tasks ask for the CPUs and GPUs of a worker as any others do. The
-    disk of this machine keeps what they extract, wherever they run. DataError and TrialError as ExtractionReader.
+    disk of this machine keeps what they extract, wherever they run, and so does its object store: were it extracted
+    again when a machine dies, who waits for it would hold the GPUs that it takes. DataError and TrialError as
+    ExtractionReader.
     """
     train, evaluate = readers_of(job, dataset)
     readers = [train] if evaluate == train else [train, evaluate]
@@ -59,9 +62,10 @@ def share_extracted(job: Job, dataset: Dataset) -> SharedExtraction:
                 reference = ray.put(stored)
             references.append(reference)
         shared.append(tuple(references))
-    _keep(missing)
+    kept = _keep(missing)
+    parts = [tuple(kept.get(reference, reference) for reference in references) for references in shared]
     return SharedExtraction(
-        job=job, dataset=dataset, train=shared[0], evaluate=shared[-1], weights=evaluate.extractor.weights
+        job=job, dataset=dataset, train=parts[0], evaluate=parts[-1], weights=evaluate.extractor.weights
     )
 
 
@@ -75,16 +79,23 @@ def _extract(reader: ExtractionReader, part: Part, resources: Resources) -> Colu
     return reader.extract(part, "cuda" if resources.gpus_per_worker else "cpu")
 
 
-def _keep(extracted: Sequence[tuple[ExtractionReader, Part, Any]]) -> None:
-    """Wait for the tasks, and put what they extract on the disk. After an error the others are given up."""
+def _keep(extracted: Sequence[tuple[ExtractionReader, Part, Any]]) -> Mapping[Any, Any]:
+    """Wait for the tasks, and put what they extract on the disk and into this machine's store.
+
+    Returns the references to it there, by those of the tasks. After an error the other tasks are given up.
+    """
     by_task = {reference: (reader, part) for reader, part, reference in extracted}
+    kept = {}
     try:
         while by_task:
             ready, _ = ray.wait(list(by_task), num_returns=1, fetch_local=True)
             for reference in ready:
                 reader, part = by_task.pop(reference)
                 with plain_errors():
-                    reader.keep(part, ray.get(reference))
+                    columns = ray.get(reference)
+                reader.keep(part, columns)
+                kept[reference] = ray.put(columns)
     finally:
         for reference in by_task:
             ray.cancel(reference, force=True)
+    return kept
