@@ -28,6 +28,7 @@ def test_several_problems_are_told_in_order() -> None:
         ("UsageError", 2),
         ("InfeasibleError", 2),
         ("DataError", 2),
+        ("StorageError", 2),
         ("RunError", 1),
         ("TrialError", 1),
         ("Diverged", 1),

@@ -1,20 +1,25 @@
 """A data set is written as a whole or not at all, and opened only if it is sound."""
 
+import dataclasses
 import json
 import pickle
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from trainyard.data import dataset as dataset_module
 from trainyard.data.dataset import Dataset, RowGroup, row_digest
+from trainyard.data.location import Location
 from trainyard.data.manifest import Manifest
 from trainyard.data.source import Boxes, Example
 from trainyard.data.writer import write_dataset
-from trainyard.errors import DataError
+from trainyard.errors import DataError, StorageError
 
 CLASSES = ("cat", "dog")
 
@@ -223,6 +228,39 @@ def test_a_folder_without_a_manifest(pets: Path) -> None:
 def test_a_missing_file_is_named(pets: Path) -> None:
     (pets / "val-00000.parquet").unlink()
     assert "val-00000.parquet is missing" in problem_of(pets)
+
+
+def test_a_machine_that_does_not_see_the_data_set_is_named(pets: Path) -> None:
+    dataset = Dataset.open(pets)
+    pets.rename(pets.with_name("elsewhere"))
+    with pytest.raises(StorageError) as error:
+        dataset.read_group(dataset.groups("val")[0], ["name"])
+    assert str(error.value) == (
+        f"{socket.gethostname()} does not see the data set {pets}. Put it there, or mount the storage that holds it."
+    )
+
+
+@pytest.mark.parametrize("tries", [2, 3])
+def test_a_bucket_that_is_away_for_a_moment_is_asked_again(
+    pets: Path, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def open_input(place: Location) -> pa.NativeFile:
+        asked.append(place.name)
+        if len(asked) < tries:
+            raise DataError(f"can't reach {place}: no answer.")
+        return pa.OSFile(str(pets / place.name))
+
+    there = dataclasses.replace(Dataset.open(pets), location=Location.of("s3://lab/pets"))
+    monkeypatch.setattr(dataset_module, "PAUSES", (0.01,))
+    monkeypatch.setattr(Location, "open_input", open_input)
+    if tries == 2:
+        assert there.read_group(there.groups("val")[0], ["name"]).num_rows == 1
+    else:
+        with pytest.raises(StorageError, match=r"^can't reach s3://lab/pets/val-00000\.parquet: no answer\.$"):
+            there.read_group(there.groups("val")[0], ["name"])
+    assert asked == ["val-00000.parquet"] * 2
 
 
 def test_a_truncated_file_is_found(pets: Path) -> None:

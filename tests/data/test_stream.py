@@ -2,11 +2,13 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import ray
 
 from trainyard.data import windows
 from trainyard.data.cache import share
@@ -14,15 +16,16 @@ from trainyard.data.columns import Columns
 from trainyard.data.dataset import Dataset
 from trainyard.data.decode import decode_split
 from trainyard.data.loading import plan_data
+from trainyard.data.location import Location
 from trainyard.data.manifest import Annotation
 from trainyard.data.rows import EpochOrder
 from trainyard.data.shapes import DecodeSettings
 from trainyard.data.source import Boxes, Example
 from trainyard.data.split import Split
-from trainyard.data.stream import StreamedSplit, batches
+from trainyard.data.stream import StreamedSplit, batches, plain_errors
 from trainyard.data.windows import Groups, training_windows
 from trainyard.data.writer import write_dataset
-from trainyard.errors import DataError
+from trainyard.errors import DataError, StorageError
 from trainyard.spec.training import DataSettings
 
 pytestmark = pytest.mark.cluster
@@ -201,6 +204,22 @@ def test_an_image_that_was_exchanged_is_told_in_plain_words(numbered: Dataset, r
         f"doesn't have 3x2x1 pixels. Delete {numbered.path} and import it again (trainyard data import)."
     )
     assert gone({"trainyard", "StreamingExecutor"})
+
+
+def test_a_data_set_that_is_away_is_told_apart_from_a_damaged_one(numbered: Dataset, ray_nodes: Any) -> None:
+    away = replace(numbered, location=Location.of("/no/such/mount"))
+    split = StreamedSplit(away, "train", DecodeSettings(), store_bytes=1 << 16, tasks=2)
+    with pytest.raises(StorageError, match=r" does not see the data set /no/such/mount\. "):
+        next(split.training(order()))
+    with pytest.raises(StorageError):
+        split.first(2)
+
+
+def test_what_ray_has_lost_is_told_in_one_line() -> None:
+    with pytest.raises(StorageError) as error, plain_errors():
+        raise ray.exceptions.ObjectLostError("f" * 56, None, "")
+    assert str(error.value).startswith("Ray can't give what was decoded: ObjectLostError: Failed to retrieve object ")
+    assert "\n" not in str(error.value)
 
 
 def annotated(path: Path, annotation: Annotation) -> Dataset:

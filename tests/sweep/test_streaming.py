@@ -1,9 +1,11 @@
 """Streamed splits where they are trained on: alone, and by a crew that holds all CPUs."""
 
 import json
+import shutil
 import textwrap
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.plan import make_data_plan
-from trainyard.sweep.run import Sweep, run_sweep
+from trainyard.sweep.run import Outcome, Sweep, run_sweep
 from trainyard.sweep.train import Training, run_training
 from trainyard.tracking.uri import tracking_uri
 
@@ -46,12 +48,33 @@ SEEN = """
         return Seen(folder)
 """
 
+UNMOUNTING = """
+    import contextlib
+    from pathlib import Path
+    from torch import nn
+
+    class Unmounting(nn.Linear):
+        '''Moves the data set away when it is trained, once.'''
+
+        def forward(self, images):
+            if self.training and not self.elsewhere.exists():
+                with contextlib.suppress(OSError):
+                    self.place.rename(self.elsewhere)
+            return super().forward(images.flatten(1))
+
+    def build(image, outputs, place, elsewhere, **unused):
+        net = Unmounting(2, 2)
+        net.place, net.elsewhere = Path(place), Path(elsewhere)
+        return net
+"""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of numbered rows, and the model that writes them down. Rows to evaluate on count from 20,000."""
     home = tmp_path_factory.mktemp("streaming")
     (home / "seen.py").write_text(textwrap.dedent(SEEN))
+    (home / "unmounting.py").write_text(textwrap.dedent(UNMOUNTING))
     examples = [
         Example(name=f"{row}", split=split, image=np.array([[*divmod(row, 256)]], np.uint8), label=row % 2)
         for split, rows in (("train", range(TRAIN)), ("val", range(20_000, 20_000 + VAL)))
@@ -86,15 +109,24 @@ def rows_seen(folder: Path) -> dict[tuple[str, bool], list[int]]:
     return seen
 
 
-def swept(job: Job, home: Path, nodes: list[dict[str, float]]) -> list[str]:
-    """Sweep with one trial; the state in which it ended."""
+def new_sweep(job: Job, home: Path) -> Sweep:
+    """With one trial."""
     parameters = {"model.level": {"type": "float", "low": 0.0, "high": 1.0}}
     space = Space.from_dict({"parameters": parameters, "search": {"sampler": "random", "trials": 1}})
-    folder = SweepFolder.create(home / "results", "sweep", job, space)
-    dataset, uri = Dataset.open(home / "data"), tracking_uri(home / "results")
-    outcome = run_sweep(Sweep(job=job, space=space, dataset=dataset, folder=folder, tracking_uri=uri), nodes)
-    assert outcome.reason == ""
+    folder = SweepFolder.create(home / "results", f"sweep-{uuid4().hex[:8]}", job, space)
+    dataset, uri = Dataset.open(job.data.path), tracking_uri(home / "results")
+    return Sweep(job=job, space=space, dataset=dataset, folder=folder, tracking_uri=uri)
+
+
+def states(outcome: Outcome) -> list[str]:
     return [record.state for record in outcome.records.values()]
+
+
+def swept(job: Job, home: Path, nodes: list[dict[str, float]]) -> list[str]:
+    """The state in which the trial of a sweep ended."""
+    outcome = run_sweep(new_sweep(job, home), nodes)
+    assert outcome.reason == ""
+    return states(outcome)
 
 
 def test_a_training_by_itself(home: Path, tmp_path: Path, ray_nodes: list[dict[str, float]]) -> None:
@@ -123,3 +155,24 @@ def test_two_workers_see_each_row_once_an_epoch(home: Path, tmp_path: Path, ray_
     assert times.min() == 2
     assert times.sum() == 2 * steps * BATCH  # the last batch is filled up with rows at the epoch's beginning
     assert sorted(seen["0", False] + seen["1", False]) == sorted(2 * list(range(20_000, 20_000 + VAL)))
+
+
+def test_a_sweep_whose_data_goes_away_stops_and_goes_on_when_it_is_back(
+    home: Path, tmp_path: Path, ray_nodes: list[dict[str, float]]
+) -> None:
+    place, elsewhere = tmp_path / "data", tmp_path / "unmounted"
+    shutil.copytree(home / "data", place)
+    sections: dict[str, Any] = {
+        "data": {"path": str(place), "loading": "streamed"},
+        "model": {"name": "unmounting:build", "place": str(place), "elsewhere": str(elsewhere), "level": 0.0},
+        "resources": {"workers": 2},
+    }
+    sweep = new_sweep(job_for(home, tmp_path, **sections), tmp_path)
+    outcome = run_sweep(sweep, ray_nodes)
+    assert outcome.state == "failed"
+    assert outcome.reason.startswith("can't read the data: ")
+    assert f"does not see the data set {place}. " in outcome.reason
+    assert states(outcome) == ["running"]
+    elsewhere.rename(place)
+    elsewhere.mkdir()  # so that it can't be moved there again
+    assert states(run_sweep(sweep, ray_nodes)) == ["finished"]

@@ -277,6 +277,35 @@ def test_a_disk_that_refuses_ends_the_sweep_and_not_the_trial(digits_job: Job, f
     assert results[-1].reason == "No space left on device"
 
 
+def test_data_that_is_away_ends_the_sweep_and_not_the_trial_which_goes_on_once_it_is_back(
+    digits_job: Job, folder: TrialFolder
+) -> None:
+    away = RunError("can't read the data: can't reach s3://lab/digits. Mend that; then resume.")
+    results = all_results(begin(digits_job, folder, CountingWorkers({3: away})))
+    assert [(result.epoch, result.state) for result in results] == [(1, "running"), (2, "running"), (2, "unfinished")]
+    assert results[-1].reason == str(away)
+    workers = CountingWorkers()
+    assert [result.epoch for result in all_results(begin(digits_job, folder, workers, reported=2))] == [3, 4]
+    assert workers.trained == [3, 4]
+
+
+def test_a_state_that_cannot_be_read_either_hides_no_reason(digits_job: Job, folder: TrialFolder) -> None:
+    """Tune asks for it, and takes what is raised then for the trial's doing."""
+
+    class Away(CountingWorkers):
+        def state(self) -> bytes:
+            raise RunError("the bucket is away")
+
+        def save(self, place: Location) -> None:
+            Path(place.path).mkdir(parents=True)  # a file that can't be read
+
+    run = begin(digits_job, folder, Away())
+    run.next_result()
+    assert run.state() == b""
+    last = run.next_result()
+    assert (last.state, last.reason) == ("unfinished", "the bucket is away")
+
+
 def test_a_trial_that_moves_trains_no_epoch_again(digits_job: Job, folder: TrialFolder) -> None:
     workers = CountingWorkers()
     run = begin(digits_job, folder, workers, saves=False)

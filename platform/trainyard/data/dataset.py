@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from pydantic import ValidationError
 from trainyard.data.location import Location
 from trainyard.data.manifest import FORMAT_VERSION, Annotation, FileFacts, Manifest
 from trainyard.data.source import Boxes
-from trainyard.errors import DataError
+from trainyard.errors import DataError, StorageError
 
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
@@ -27,6 +29,9 @@ IMPORT_FOLDER = "_import"
 
 THREADS = 32
 """Requests at a time. A footer in a bucket takes some 30 ms, a thousand one after the other half a minute."""
+
+PAUSES = (1.0, 3.0, 9.0, 27.0)
+"""Seconds between the tries to read from a bucket: as long as a moment's trouble of a network lasts."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -131,7 +136,18 @@ class Dataset:
         return list(self._groups[split])
 
     def read_group(self, group: RowGroup, columns: Sequence[str]) -> pa.Table:
-        """The rows of one group. It may be called from several threads at a time."""
+        """The rows of one group. It may be called from several threads at a time.
+
+        StorageError where they can't be read, from a bucket for longer than a moment.
+        """
+        for pause in PAUSES if self.location.scheme else ():
+            try:
+                return self._read_group(group, columns)
+            except StorageError:
+                time.sleep(pause)
+        return self._read_group(group, columns)
+
+    def _read_group(self, group: RowGroup, columns: Sequence[str]) -> pa.Table:
         with _opened(self.location, group.file, self._footers.get(group.file)) as file:
             self._footers.setdefault(group.file, file.metadata)
             return file.read_row_group(group.index, columns=list(columns), use_threads=False)
@@ -190,7 +206,7 @@ def _map(function: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
 
 @contextmanager
 def _opened(location: Location, file: str, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
-    """DataError, with the way out, for whatever keeps a file from being read."""
+    """StorageError, with the way out, for whatever keeps a file from being read."""
     try:
         with (
             (location / file).open_input() as stream,
@@ -198,11 +214,18 @@ def _opened(location: Location, file: str, footer: pq.FileMetaData | None = None
         ):
             yield parquet
     except FileNotFoundError as error:
-        raise DataError(f"{location}: {file} is missing. {_again(location)}") from error
+        if location.local and not (location / MANIFEST_FILE).exists():
+            raise StorageError(
+                f"{socket.gethostname()} does not see the data set {location}. Put it there, or mount the storage that "
+                "holds it."
+            ) from error
+        raise StorageError(f"{location}: {file} is missing. {_again(location)}") from error
     except (OSError, pa.ArrowInvalid) as error:
         # What a bucket refuses says nothing about the file.
         way_out = "" if location.scheme and isinstance(error, OSError) else f" {_again(location)}"
-        raise DataError(f"{location}: {file} can't be read: {str(error).rstrip('.')}.{way_out}") from error
+        raise StorageError(f"{location}: {file} can't be read: {str(error).rstrip('.')}.{way_out}") from error
+    except DataError as error:  # a bucket that can't be reached
+        raise StorageError(str(error)) from error
 
 
 def _footer(location: Location, file: FileFacts) -> pq.FileMetaData:

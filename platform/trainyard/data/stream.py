@@ -22,7 +22,7 @@ from trainyard.data.rows import EpochOrder
 from trainyard.data.sampling import RowClasses, row_classes
 from trainyard.data.shapes import DecodeSettings, image_shape
 from trainyard.data.windows import Groups, Window, evaluation_windows, training_windows
-from trainyard.errors import DataError, TrainyardError
+from trainyard.errors import StorageError, TrainyardError
 
 if TYPE_CHECKING:
     from ray.data import Dataset as RayDataset
@@ -159,7 +159,10 @@ class _Carried(Exception):
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Raise errors of ours that come out of a Ray task as they were there."""
+    """Raise errors of ours that come out of a Ray task as they were there.
+
+    StorageError where Ray can't give what the task made, or its process died again and again.
+    """
     try:
         yield
     except ray.exceptions.RayTaskError as error:
@@ -172,10 +175,13 @@ def plain_errors() -> Iterator[None]:
             raise cause from None
         raise
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
-        raise DataError(
+        raise StorageError(
             "a process that decodes images was killed again and again, perhaps for want of memory. Take a smaller "
             "data.image_size, fewer resources.cpus_per_worker, or machines with more memory."
         ) from error
+    except ray.exceptions.RayError as error:
+        first, *_ = str(error).strip().splitlines() or [""]
+        raise StorageError(f"Ray can't give what was decoded: {type(error).__name__}: {first.rstrip('.')}.") from error
 
 
 def batches(blocks: Iterable[Columns], size: int) -> Iterator[Columns]:

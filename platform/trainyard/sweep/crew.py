@@ -273,6 +273,9 @@ def _cause(failed: Sequence[Answer], nodes: frozenset[str]) -> Exception:
     nodes: the ids of those that the workers are on.
     """
     for answer in failed:
+        if answer.unread:
+            return RunError(answer.failure)
+    for answer in failed:
         if not answer.disconnected:
             kind = Diverged if answer.diverged else TrialError
             return kind(answer.failure or "", findings=answer.findings)

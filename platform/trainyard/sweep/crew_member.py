@@ -8,13 +8,13 @@ import torch
 import torch.distributed as dist
 
 from trainyard.cluster.liveness import gone_or_going, living_nodes
-from trainyard.errors import Diverged, TrainyardError
+from trainyard.errors import Diverged, StorageError
 from trainyard.spec.training import Resources
 from trainyard.sweep.crew_backend import GENERATION
 from trainyard.sweep.mailbox import Answer, Command
 from trainyard.sweep.meeting import Meeting
 from trainyard.sweep.worker import Worker
-from trainyard.sweep.workers import describe, release
+from trainyard.sweep.workers import describe, reason_of, release
 from trainyard.training.process import prepare_process
 from trainyard.training.trial import Member
 
@@ -90,7 +90,7 @@ class _Serving:
             # The other workers may be waiting for this one in a collective: closing the connections makes their call
             # fail at once with gloo. NCCL notices after its own time-out, ends the process, and the crew is built anew.
             self._meeting.leave()
-            failure = str(error) if isinstance(error, TrainyardError) else describe(error)
+            failure, unread = reason_of(error), isinstance(error, StorageError)
             disconnected, findings = _is_disconnection(error), self._worker.findings
             release(error)
             self._worker.stop()
@@ -99,6 +99,7 @@ class _Serving:
                 failure=failure,
                 diverged=isinstance(error, Diverged),
                 disconnected=disconnected,
+                unread=unread,
                 findings=findings,
             )
 

@@ -41,8 +41,9 @@ class Command:
 class Answer:
     """What came of a command on one worker: a value, or the reason why there is none.
 
-    disconnected: the failure is that of a connection to another worker, so the cause may be theirs. findings: what was
-    found to be wrong with the training before it failed.
+    disconnected: the failure is that of a connection to another worker, so the cause may be theirs. unread: the data
+    can't be read, which is no doing of the trial. findings: what was found to be wrong with the training before it
+    failed.
     """
 
     rank: int
@@ -50,6 +51,7 @@ class Answer:
     failure: str | None = None
     diverged: bool = False
     disconnected: bool = False
+    unread: bool = False
     findings: tuple[Any, ...] = ()
 
 

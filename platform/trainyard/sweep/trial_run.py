@@ -28,10 +28,10 @@ class Result:
     """What a slot reports after an epoch, or at the end of a trial.
 
     state: running, finished, failed or diverged; reason says why the trial ended. "unfinished" is no end of the trial
-    but of the sweep: its disk is full, or its crew won't come again. `metrics` is empty where no epoch goes with it.
-    `live` holds the sampled values as read back from the live objects. `findings` is what was found to be wrong with
-    the training and not told in an earlier result; after a loss or a resume some may have been told before it. The same
-    holds for `drawn`, the pictures of the best epoch so far.
+    but of the sweep: its disk is full, its data is away, or its crew won't come again. `metrics` is empty where no
+    epoch goes with it. `live` holds the sampled values as read back from the live objects. `findings` is what was found
+    to be wrong with the training and not told in an earlier result; after a loss or a resume some may have been told
+    before it. The same holds for `drawn`, the pictures of the best epoch so far.
     """
 
     epoch: int
@@ -142,7 +142,8 @@ class TrialRun:
     def state(self) -> bytes:
         """The trial's whole state, for Tune (population based training, paused trials).
 
-        Where the crew is lost meanwhile, the epochs since the last checkpoint are trained again first.
+        Where the crew is lost meanwhile, the epochs since the last checkpoint are trained again first. Where the trial
+        can't go on it is that checkpoint, or nothing: the next result says why, and raising here would hide it.
         """
         if self._moved:
             self._guarded(self._come_back)
@@ -152,7 +153,13 @@ class TrialRun:
                 self._guarded(self._train_epoch)
             else:
                 self._guarded(lambda: states.append(self._workers.state()))
-        return states[0] if states else self._folder.last_state() or b""
+        return states[0] if states else self._last_state_if_readable()
+
+    def _last_state_if_readable(self) -> bytes:
+        try:
+            return self._folder.last_state() or b""
+        except RunError:
+            return b""
 
     def restore(self, state: bytes) -> None:
         """Go on from a state that Tune kept: the trial's own, as it was paused, or a better trial's of its population.

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from trainyard.data.location import Location
+from trainyard.errors import StorageError, TrainyardError
 from trainyard.spec.job import Job
 from trainyard.sweep.assignment import Drawn, EpochDone, Started
-from trainyard.sweep.workers import SoloWorkers
+from trainyard.sweep.workers import SoloWorkers, describe
 from trainyard.training import checkpoint
 from trainyard.training.gradients.health import Finding
 from trainyard.training.kinds import AnyData, AnyTrial, build_trial
@@ -22,7 +23,8 @@ from trainyard.training.process import prepare_process
 class Worker:
     """Trains one trial after the other in this process; data, imports and the process group stay.
 
-    `data` is called once, at the first trial. Whatever a trial raises passes through, with the trial closed.
+    `data` is called until it has returned once, at the first trial. Whatever a trial raises passes through, with the
+    trial closed. What keeps it from its data is a StorageError.
     """
 
     def __init__(self, job: Job, data: Callable[[], AnyData], *, member: Member, directory: Path | None) -> None:
@@ -36,10 +38,9 @@ class Worker:
     def start(self, values: dict[str, Any], state: bytes | None = None) -> Started:
         """Begin the job with `values`, from `state` if there is one."""
         self.stop()
-        if self._data is None:
-            self._data = self._read_data()
+        data = self._read()
         job = self._job.with_values(values)
-        self._trial = build_trial(job, self._data, member=self._member, directory=self._directory)
+        self._trial = build_trial(job, data, member=self._member, directory=self._directory)
         if state is not None:
             self._trial.load_state(checkpoint.from_bytes(state))
         return Started(
@@ -49,6 +50,17 @@ class Worker:
             findings=self._trial.findings,
             draws=self._trial.draws,
         )
+
+    def _read(self) -> AnyData:
+        """The data of all trials: whatever is wrong with it is so for the next trial, too."""
+        if self._data is None:
+            try:
+                self._data = self._read_data()
+            except TrainyardError as error:
+                raise StorageError(str(error)) from error
+            except Exception as error:
+                raise StorageError(describe(error)) from error
+        return self._data
 
     def epoch(self) -> EpochDone:
         metrics = self._running.epoch()

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trainyard.data.location import Location
-from trainyard.errors import TrainyardError, TrialError
+from trainyard.errors import RunError, StorageError, TrainyardError, TrialError
 from trainyard.sweep.assignment import Drawn, EpochDone, Started
 
 if TYPE_CHECKING:  # the worker imports torch, which a crew's slot does without
@@ -29,7 +29,8 @@ class Workers(Protocol):
     """The workers of one slot. One trial at a time; calls come from one thread.
 
     `start` and `epoch` may raise TrialError or Diverged, with what was found until then: the trial has then ended and
-    the workers are ready for the next `start`. `save` raises RunError where the disk refuses, `draw` only tells of it.
+    the workers are ready for the next `start`; so they are after the RunError by which they say that the data can't be
+    read, which is no doing of the trial. `save` raises RunError where the disk refuses, `draw` only tells of it.
     Workers that live in other processes may raise CrewLost at any time: `start` again with a state. After `leave`, too,
     a trial goes on with `start` and a state.
     """
@@ -87,7 +88,7 @@ class NoWorkers:
 
 
 class SoloWorkers:
-    """One worker, in the slot's own process. Whatever the trial raises ends the trial and never the process."""
+    """One worker, in the slot's own process. Whatever the trial raises never ends the process."""
 
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
@@ -126,7 +127,10 @@ class SoloWorkers:
 
 
 class _EndsTrial:
-    """Turns what a trial raised into a TrialError and closes the trial, so that its memory is free for the next."""
+    """Turns what a trial raised into a TrialError, and what kept it from its data into a RunError.
+
+    The trial is closed, so that its memory is free for the next.
+    """
 
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
@@ -137,12 +141,19 @@ class _EndsTrial:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if error is None or isinstance(error, KeyboardInterrupt):
             return
-        reason = str(error) if isinstance(error, TrainyardError) else describe(error)
+        reason, unread = reason_of(error), isinstance(error, StorageError)
         failure = type(error) if isinstance(error, TrialError) else TrialError
         findings = self._worker.findings
         release(error)
         self._worker.stop()
-        raise failure(reason, findings=findings) from None
+        raise (RunError(reason) if unread else failure(reason, findings=findings)) from None
+
+
+def reason_of(error: BaseException) -> str:
+    """What a user reads of what a worker raised."""
+    if isinstance(error, StorageError):
+        return f"can't read the data: {str(error).rstrip('.')}. Mend that; then resume."
+    return str(error) if isinstance(error, TrainyardError) else describe(error)
 
 
 def release(error: BaseException) -> None:
