@@ -4,12 +4,14 @@ A crew of one would do as well, but Ray Train puts a controller and a placement 
 """
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
 import ray
 
 from trainyard.cluster.liveness import gone_or_going, leaving_nodes
+from trainyard.cluster.nodes import died_with_its_node
 from trainyard.data.cache import SharedData
 from trainyard.data.location import Location
 from trainyard.spec.job import Job
@@ -19,7 +21,10 @@ from trainyard.sweep.workers import CrewLost
 
 
 class HostedWorker:
-    """The driver's end of it. When its process or its node dies, another is placed, and CrewLost says so."""
+    """The driver's end of it. When its process or its node dies, another is placed, and CrewLost says so.
+
+    One that can't start (a package is missing) ends the run, which can be resumed: another would fare no better.
+    """
 
     def __init__(self, job: Job, directory: Path | None, data: SharedData | SharedExtraction) -> None:
         self._job = job
@@ -73,9 +78,12 @@ class HostedWorker:
             raise error.cause from None
         except ray.exceptions.RayActorError as error:
             self._host = None
+            if error.actor_init_failed:
+                reason = f"its process could not start: {_last_error(str(error)).rstrip('.')}. Mend that; then resume."
+                raise CrewLost(reason, final=True) from None
             first, *_ = str(error).strip().splitlines()
-            by_itself = not gone_or_going({self._node} if self._node else ())
-            raise CrewLost(f"its process died: {first}", counts=by_itself) from None
+            with_node = gone_or_going({self._node}) if self._node else died_with_its_node(str(error.actor_id))
+            raise CrewLost(f"its process died: {first}", counts=not with_node) from None
 
     def _place(self) -> None:
         """Wait until there is room, for as long as it takes: the cluster was found to be large enough."""
@@ -84,6 +92,12 @@ class HostedWorker:
         host = ray.remote(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)(_Host)
         self._host = host.remote(*self._orders)
         self._node = ray.get(self._host.node.remote())
+
+
+def _last_error(text: str) -> str:
+    """The line of a traceback, or of several in a row, that says what was raised: `ModuleNotFoundError: ...`."""
+    lines: list[str] = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", text, re.MULTILINE)
+    return lines[-1] if lines else text.strip().splitlines()[-1]
 
 
 class _Host:
