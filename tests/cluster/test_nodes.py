@@ -40,6 +40,13 @@ def test_nodes_that_are_there_count_once() -> None:
     assert gpus(labelled) == gpus(unlabelled) == 4
 
 
+def test_unlabelled_nodes_fill_groups_of_the_same_kind_one_after_the_other() -> None:
+    nodes = tuple(node(name) for name in "abcdef")
+    assert gpus(ClusterState(nodes=(HEAD, *nodes), groups=groups(8, gpu=2, spot=4))) == 6
+    assert gpus(ClusterState(nodes=(HEAD, *nodes[:3]), groups=groups(8, gpu=2, spot=4))) == 6
+    assert gpus(ClusterState(nodes=(HEAD, node("g", "gpu"), *nodes), groups=groups(8, gpu=2, spot=4))) == 7
+
+
 def test_all_groups_together_stay_within_the_limit_of_the_cluster() -> None:
     assert gpus(ClusterState(nodes=(HEAD, node("a", "gpu")), groups=groups(5, gpu=4, spot=4))) == 5
 

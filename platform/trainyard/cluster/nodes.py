@@ -45,25 +45,29 @@ class ClusterState:
         return [dict(node.resources) for node in self.nodes if not node.leaving] + self._startable()
 
     def _startable(self) -> list[Resources]:
-        # One that is leaving makes room for another of its group.
-        there = Counter(self._group_of(node) for node in self.nodes if not node.leaving)
-        there.pop(None, None)
+        there = self._started()
         room = self.groups.most - there.total()
         places: list[Resources] = []
         for group in self.groups.groups:
             places += [dict(group.resources)] * max(0, min(group.most - there[group.name], room - len(places)))
         return places
 
-    def _group_of(self, node: NodeState) -> str | None:
-        """The group that a node belongs to: by its label, or where that says nothing by its CPUs and GPUs."""
-        if any(group.name == node.group for group in self.groups.groups):
-            return node.group
-        same = (
-            group.name
-            for group in self.groups.groups
-            if all(group.resources.get(kind, 0.0) == node.resources.get(kind, 0.0) for kind in ("CPU", "GPU"))
-        )
-        return None if "node:__internal_head__" in node.resources else next(same, None)
+    def _started(self) -> Counter[str]:
+        """Nodes by group: by their labels, or where those say nothing by their CPUs and GPUs."""
+        # One that is leaving makes room for another of its group.
+        staying = [node for node in self.nodes if not node.leaving]
+        names = {group.name for group in self.groups.groups}
+        started = Counter(node.group for node in staying if node.group in names)
+        for node in staying:
+            if node.group not in names and "node:__internal_head__" not in node.resources:
+                alike = [group for group in self.groups.groups if _alike(group, node)]
+                # Groups that are alike are filled one after the other.
+                started.update([group.name for group in alike if started[group.name] < group.most][:1])
+        return started
+
+
+def _alike(group: NodeGroup, node: NodeState) -> bool:
+    return all(group.resources.get(kind, 0.0) == node.resources.get(kind, 0.0) for kind in ("CPU", "GPU"))
 
 
 def read_cluster(*, grows: bool = True) -> ClusterState:
