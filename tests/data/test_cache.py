@@ -14,7 +14,7 @@ import pytest
 import ray
 
 from trainyard.data import chunks as chunks_module
-from trainyard.data.cache import SharedData, _Lanes, share
+from trainyard.data.cache import SharedData, _Lanes, lane_nodes, share
 from trainyard.data.dataset import Dataset
 from trainyard.data.decode import decode_split
 from trainyard.data.loading import plan_data
@@ -117,4 +117,17 @@ def test_a_chunk_outlives_any_number_of_machines(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return file.name
 
-    assert ray.get(_Lanes(ray.nodes()).run(lost_four_times)) == "4"
+    assert ray.get(_Lanes([ray.nodes()[0]["NodeID"]]).run(lost_four_times)) == "4"
+
+
+HEAD = {"NodeID": "head", "Alive": True, "Resources": {"memory": 1e9}}
+
+
+def test_each_cpu_decodes_where_nodes_have_any() -> None:
+    dead = {"NodeID": "dead", "Alive": False, "Resources": {"CPU": 4.0}}
+    gpu = {"NodeID": "gpu", "Alive": True, "Resources": {"CPU": 3.0}}
+    assert lane_nodes([HEAD, dead, gpu], here="head", cpus=8) == ["gpu"] * 3
+
+
+def test_a_head_alone_decodes_on_all_that_its_machine_has() -> None:
+    assert lane_nodes([HEAD], here="head", cpus=8) == ["head"] * 8

@@ -1,5 +1,6 @@
 """Splits decoded once and shared: every trial, slot and worker of a node reads one copy in Ray's object store."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,7 +86,8 @@ def share(
     cpus_per_worker: so many processes decode a streamed split for a worker.
     """
     settings = DecodeSettings.of(data, dataset.manifest, prompts)
-    lanes = _Lanes(ray.nodes())
+    here = ray.get_runtime_context().get_node_id()
+    lanes = _Lanes(lane_nodes(ray.nodes(), here, os.cpu_count() or 1))
     kept = ray.put(dataset)
     shared: dict[str, SharedSplit] = {}
     for split in dict.fromkeys((data.train_split, data.evaluate_split)):
@@ -115,6 +117,14 @@ def _read(reader: ChunkReader, groups: Sequence[RowGroup], sound: None) -> Colum
     return reader.read(groups)
 
 
+def lane_nodes(nodes: Sequence[Mapping[str, Any]], here: str, cpus: int) -> list[str]:
+    """The node of each task that decodes at a time: one for each CPU. nodes: as Ray lists them. here: the driver's own,
+    of a machine with so many CPUs: all that there is where a cluster begins with a head that has none for trials."""
+    alive = [node for node in nodes if node["Alive"]]
+    places = [node["NodeID"] for node in alive for _ in range(int(node["Resources"].get("CPU", 0)))]
+    return places or [here] * cpus
+
+
 class _Lanes:
     """Runs tasks on all nodes, on each no more at a time than it has CPUs.
 
@@ -122,10 +132,9 @@ class _Lanes:
     the one before it in its lane, of which a node has one for each CPU. After an error the rest of a lane isn't run.
     """
 
-    def __init__(self, nodes: Sequence[Mapping[str, Any]]) -> None:
-        alive = [node for node in nodes if node["Alive"]]
-        places = [node["NodeID"] for node in alive for _ in range(int(node["Resources"].get("CPU", 0)))]
-        self._lanes = cycle(_Lane(node) for node in places or [node["NodeID"] for node in alive])
+    def __init__(self, nodes: Sequence[str]) -> None:
+        """nodes: the node of each lane."""
+        self._lanes = cycle([_Lane(node) for node in nodes])
 
     def run(self, function: Any, *arguments: Any) -> Any:
         """The reference to what the function returns."""
