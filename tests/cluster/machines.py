@@ -65,8 +65,7 @@ class Machines:
 
     def of_actors(self, name: str) -> list[str]:
         """The nodes of the living actors whose class has this in its name."""
-        actors = self._cluster.global_state.actor_table(None, None, "ALIVE")
-        return [actor["Address"]["NodeID"] for actor in actors.values() if name in actor["ActorClassName"]]
+        return of_actors(self._cluster.global_state, name)
 
     def counted_deaths(self) -> list[int]:
         """At each death of a slot, how many of its trial's slots had died so far by Ray Tune's count."""
@@ -75,6 +74,12 @@ class Machines:
 
     def close(self) -> None:
         self._cluster.shutdown()
+
+
+def of_actors(state: Any, name: str) -> list[str]:
+    """state: Ray's view of a cluster."""
+    actors = state.actor_table(None, None, "ALIVE")
+    return [actor["Address"]["NodeID"] for actor in actors.values() if name in actor["ActorClassName"]]
 
 
 @contextmanager
@@ -193,6 +198,17 @@ class Autoscaling:
             for node_id, node in known.items()
             if node.state == GcsNodeInfo.ALIVE and not node.is_head_node
         ]
+
+    def of_actors(self, name: str) -> list[str]:
+        """The nodes of the living actors whose class has this in its name."""
+        from ray._private.state import GlobalState
+        from ray._raylet import GcsClientOptions
+
+        state = GlobalState()
+        state._initialize_global_state(
+            GcsClientOptions.create(self.address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False)
+        )
+        return of_actors(state, name)
 
     def close(self) -> None:
         """End the head, and the nodes, which are nobody's children."""

@@ -1,5 +1,6 @@
 """A sweep on a cluster whose nodes come, are told to go, and die: slots follow, and no epoch is lost or doubled."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -231,3 +232,28 @@ def test_an_autoscaling_cluster_is_asked_for_what_the_sweep_needs(
         driver.assert_complete()
         assert "2 at a time" in driver.log.read_text()
         assert most == 2
+
+
+def test_an_elastic_crew_has_the_machines_started_that_it_could_have(
+    drivers: list[Driver], tmp_path: Path, digits: Path
+) -> None:
+    """On a cluster that begins with a head alone, and may have more machines than the crew wants."""
+    with autoscaling(most=4) as cluster:
+        wait(lambda: "Ray runtime started" in cluster.log.read_text())
+        driver = Driver(
+            tmp_path,
+            digits,
+            cluster.address,
+            trials=1,
+            epochs=10_000,
+            resources="{workers: [1, 3]}",
+            environment={"TRAINYARD_CLUSTER_FILE": str(cluster.file), "RAY_AUTH_MODE": "disabled"},
+        )
+        drivers.append(driver)
+        wait(lambda: len(set(cluster.of_actors("RayTrainWorker"))) == 3, 150)
+        trained = len(driver.epochs())
+        wait(lambda: len(driver.epochs()) > trained)
+        assert len(cluster.nodes()) == 3
+        driver.process.send_signal(signal.SIGINT)
+        assert driver.process.wait(timeout=60) == 130
+        wait(lambda: not cluster.nodes())

@@ -28,6 +28,20 @@ def test_a_crew_that_is_to_be_on_one_node_is_as_large_as_the_roomiest_lets_it_be
     assert CrewSize(least=1, most=4, each=CPU, together=True).within([{"CPU": 4.0}, {"CPU": 6.0}]) == 3
 
 
+@pytest.mark.parametrize(("workers", "wishes"), [(1, [1, 1]), (2, [1]), (3, []), (4, [])])
+def test_a_crew_wishes_for_the_places_that_it_lacks_of_its_share(workers: int, wishes: list[int]) -> None:
+    assert CrewSize(least=1, most=4, each=CPU, share=3).wishes(workers) == wishes
+
+
+def test_a_crew_that_is_to_be_on_one_node_wishes_for_a_larger_one() -> None:
+    assert CrewSize(least=1, most=4, each=CPU, share=3, together=True).wishes(1) == [3]
+
+
+def test_a_crew_of_one_size_or_without_an_autoscaler_wishes_for_nothing() -> None:
+    assert CrewSize(least=4, most=4, each=CPU, share=4).wishes(1) == []
+    assert CrewSize(least=1, most=4, each=CPU).wishes(1) == []
+
+
 def test_every_resource_counts() -> None:
     each = {"CPU": 1.0, "GPU": 1.0}
     assert CrewSize(least=1, most=8, each=each).within([{"CPU": 8.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 2.0}]) == 3

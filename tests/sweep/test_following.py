@@ -1,9 +1,11 @@
 """A sweep that follows its cluster, from made-up looks at it: no Ray here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from trainyard.cluster.groups import Groups, NodeGroup
 from trainyard.cluster.nodes import ClusterState, NodeState
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
@@ -62,6 +64,15 @@ def test_slots_follow_the_places_up_to_the_trials(sweep: Sweep) -> None:
 def test_a_cluster_without_nodes_leaves_one_slot_that_waits(sweep: Sweep) -> None:
     assert sweep.sees(cluster()) == 1
     assert not sweep.plans[-1].room
+
+
+def test_crews_may_ask_for_their_share_of_what_an_autoscaler_may_start(digits_job: Job) -> None:
+    sweep = Sweep(digits_job.with_values({"resources.workers": [1, 4]}))
+    grows = Groups(groups=(NodeGroup(name="small", resources={"CPU": 1.0}, most=3),), most=3)
+    sweep.sees(replace(cluster("a"), groups=grows))
+    assert (sweep.concurrency.slots, sweep.concurrency.crew_share) == (2, 2)
+    sweep.sees(cluster("a"))
+    assert sweep.concurrency.crew_share == 0
 
 
 def test_one_slot_that_begins_to_wait_or_no_longer_has_to_is_told(digits_job: Job) -> None:

@@ -81,6 +81,26 @@ def test_elastic_crews_are_as_few_as_fill_the_cluster(digits_job: Job, cpus: int
     assert (plan.crews, plan.cpus, plan.workers_each) == (crews, at_work, "1 to 4")
 
 
+@pytest.mark.parametrize(
+    ("resources", "cpus", "search", "share"),
+    [
+        ({"workers": [1, 4]}, (1,) * 3, {}, 3),
+        ({"workers": [1, 4]}, (1,) * 5, {}, 2),
+        ({"workers": [1, 4]}, (6,), {}, 3),
+        ({"workers": [1, 4]}, (6,), {"max_concurrent": 1}, 4),
+        ({"workers": [3, 4]}, (5,), {}, 4),
+        ({"workers": [1, 4], "placement": "one_node"}, (1, 3, 2), {}, 3),
+        ({"workers": [1, 4], "placement": "one_node"}, (6, 2), {}, 3),
+        ({"workers": [1, 4], "placement": "one_node"}, (6,), {"max_concurrent": 1}, 4),
+    ],
+)
+def test_elastic_crews_share_the_nodes_evenly(
+    digits_job: Job, resources: dict[str, Any], cpus: tuple[int, ...], search: dict[str, int], share: int
+) -> None:
+    plan = make_plan(job(digits_job, **resources), space(**search), [{"CPU": count} for count in cpus])
+    assert plan.crew_share == share
+
+
 def test_elastic_crews_are_never_so_many_that_one_lacks_its_least(digits_job: Job) -> None:
     assert make_plan(job(digits_job, workers=[3, 4]), space(), [{"CPU": 5}]).crews == 1
     with pytest.raises(InfeasibleError, match="needs 3 workers"):

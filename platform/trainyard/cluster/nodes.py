@@ -40,6 +40,11 @@ class ClusterState:
         """The ids of the nodes that are about to go: nothing new is placed there."""
         return frozenset(node.id for node in self.nodes if node.leaving)
 
+    @property
+    def grows(self) -> bool:
+        """Whether it has an autoscaler of which is known what it may start."""
+        return bool(self.groups.groups)
+
     def places(self) -> list[Resources]:
         """The resources of each node that stays, and of each that may still be started."""
         return [dict(node.resources) for node in self.nodes if not node.leaving] + self._startable()

@@ -36,6 +36,9 @@ class Concurrency:
 
     slots: int
 
+    crew_share: int = 0
+    """For how many workers a crew that is started may ask the autoscaler; 0: the cluster has none."""
+
     crews_lacking: bool = False
     """Whether a slot waits for a crew: one that has no trial at the moment is not to keep its own."""
 

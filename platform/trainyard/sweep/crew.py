@@ -66,11 +66,15 @@ def beside_driver(kind: type, *arguments: Any) -> Any:
 class Crew:
     """The driver's end of one crew: a thread with its Ray Train run."""
 
-    def __init__(self, name: str, orders: CrewOrders, mailbox: MailboxHandle, storage: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, orders: CrewOrders, mailbox: MailboxHandle, storage: dict[str, Any], *, share: int = 0
+    ) -> None:
+        """share: for how many workers it may ask the cluster's autoscaler; 0: there is none."""
         self._name = name
         self._orders = orders
         self._mailbox = mailbox
         self._storage = storage
+        self._share = share
         self._sent_home = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"crew-{name}", daemon=True)
         self._thread.start()
@@ -103,7 +107,7 @@ class Crew:
         from trainyard.sweep.crew_trainer import CrewTrainer
 
         resources = self._orders.job.resources
-        size = crew_size(resources)
+        size = crew_size(resources, self._share)
         CrewTrainer(
             crew_member,
             mailbox=self._mailbox,
@@ -140,8 +144,8 @@ class Crew:
         self._thread.join(max(seconds, 0.0))
 
 
-def crew_size(resources: Resources) -> CrewSize:
-    """What a job says of its crews."""
+def crew_size(resources: Resources, share: int = 0) -> CrewSize:
+    """What a job says of its crews. share: for how many workers each may ask the cluster's autoscaler."""
     each: dict[str, float] = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
         each["GPU"] = resources.gpus_per_worker
@@ -150,6 +154,7 @@ def crew_size(resources: Resources) -> CrewSize:
         most=resources.most_workers,
         each=each,
         together=resources.placement == "one_node",
+        share=share,
     )
 
 

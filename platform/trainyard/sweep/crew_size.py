@@ -13,12 +13,16 @@ LONGEST_WAIT = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class CrewSize:
-    """What decides the size of a crew. each: the resources of a worker. together: all of them on one node."""
+    """What decides the size of a crew. each: the resources of a worker. together: all of them on one node.
+
+    share: for how many workers the cluster's autoscaler may be asked; 0: there is none.
+    """
 
     least: int
     most: int
     each: Mapping[str, float]
     together: bool = False
+    share: int = 0
 
     @property
     def elastic(self) -> bool:
@@ -33,6 +37,12 @@ class CrewSize:
         places = [self._places(node) for node in nodes]
         fitting = max(places, default=0) if self.together else sum(places)
         return max(self.least, min(fitting, self.most))
+
+    def wishes(self, workers: int) -> list[int]:
+        """For how many workers each further machine should have room, where there is room for so many workers."""
+        if not self.elastic or workers >= self.share:
+            return []
+        return [self.share] if self.together else [1] * (self.share - workers)
 
     def _places(self, node: Room) -> int:
         # Rounded first, since resources are sums of fractions.

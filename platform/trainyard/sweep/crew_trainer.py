@@ -49,6 +49,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from trainyard.cluster.liveness import leaving_nodes, living_nodes
 from trainyard.sweep.crew_backend import CrewBackendConfig
 from trainyard.sweep.crew_size import CrewSize, Growth
+from trainyard.sweep.wishes import Wishes
 
 SETTINGS = {  # those of the driver's environment win
     # Worker groups are watched for losses more often than every 2 s.
@@ -87,7 +88,8 @@ class CrewTrainer(DataParallelTrainer):
         return [callback for callback in super()._create_default_callbacks() if not isinstance(callback, left_out)]
 
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
-        parts["scaling_policy"] = CrewScaling(self.scaling_config, self._size, self._mailbox)
+        wishes = Wishes(self.train_run_context.run_id, self._size.each)
+        parts["scaling_policy"] = CrewScaling(self.scaling_config, self._size, self._mailbox, wishes)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         controller = ray.remote(num_cpus=0, scheduling_strategy=here)(CrewController).remote(
             SETTINGS | get_env_vars_to_propagate(), parts
@@ -151,10 +153,11 @@ class CrewController(TrainController):
 class CrewScaling(ScalingPolicy):
     """Makes groups as large as there is room for. Lives in Ray Train's controller."""
 
-    def __init__(self, scaling_config: ScalingConfig, size: CrewSize, mailbox: Any) -> None:
+    def __init__(self, scaling_config: ScalingConfig, size: CrewSize, mailbox: Any, wishes: Wishes) -> None:
         super().__init__(scaling_config)
         self._size = size
         self._mailbox = mailbox
+        self._wishes = wishes
         self._held: tuple[str, ...] = ()
         self._growth = Growth(size, GROW_SECONDS)
         self._could_be = 0
@@ -165,9 +168,16 @@ class CrewScaling(ScalingPolicy):
             raise RuntimeError("the crew is not wanted any more")  # ends the run, which else would wait for room
         # A group that has failed is taken down only after this decision: until then its places look taken.
         held, self._held = self._held, ()
-        workers = self._growth.ask(list(self._room(held).values())) if self._size.elastic else self._size.most
+        workers = self._ask(held) if self._size.elastic else self._size.most
         self._could_be, self._looked = 0, 0.0
         return ResizeDecision(num_workers=workers, resources_per_worker=dict(self._size.each))
+
+    def _ask(self, held: tuple[str, ...]) -> int:
+        room = self._room(held)
+        self._wishes.give_back()  # for the group that is to be made
+        if not self._size.together:  # the machine that comes for one worker may have places for all
+            self._wish(room)
+        return self._growth.ask(list(room.values()))
 
     def make_decision_for_running_worker_group(
         self, worker_group_state: WorkerGroupState, worker_group_status: WorkerGroupPollStatus
@@ -176,34 +186,40 @@ class CrewScaling(ScalingPolicy):
         now = time.monotonic()
         if self._size.elastic and now - self._looked >= LOOK_SECONDS:
             self._looked = now
-            nodes = list(self._room(self._held).values())
-            before, self._could_be = self._could_be, self._growth.could_be(now, size=len(self._held), nodes=nodes)
+            room = self._room(self._held)
+            self._wish(room)
+            before, nodes = self._could_be, list(room.values())
+            self._could_be = self._growth.could_be(now, size=len(self._held), nodes=nodes)
             if before or self._could_be:  # again and again: the workers may not have joined the mailbox yet
                 self._mailbox.room.remote(self._could_be)
         return NoopDecision()
 
     def _room(self, held: tuple[str, ...]) -> dict[str, Mapping[str, float]]:
-        """What each node has left, as if the workers on the nodes `held` were gone."""
-        own = Counter(held)
+        """What each node has left, with what wishes hold, and as if the workers on the nodes `held` were gone."""
+        nodes = living_nodes() - leaving_nodes()
+        own = Counter((*held, *self._wishes.held(nodes)))
         free = state.available_resources_per_node()
         return {
             node: {
                 name: free.get(node, {}).get(name, 0.0) + own[node] * amount for name, amount in self._size.each.items()
             }
-            for node in living_nodes() - leaving_nodes()
+            for node in nodes
         }
 
-    # Ray's policies register with an actor that coordinates what the autoscaler is asked for. A crew's placement group
-    # says as much.
+    def _wish(self, room: Mapping[str, Mapping[str, float]]) -> None:
+        self._wishes.ask(self._size.wishes(self._size.within(list(room.values()))), room)
+
+    # Ray's policies register with an actor that coordinates what the autoscaler is asked for. A crew's placement groups
+    # say as much: that of its workers, and its wishes.
 
     def after_controller_start(self, train_run_context: TrainRunContext) -> None:
         return None
 
     async def before_controller_shutdown(self) -> None:
-        return None
+        self._wishes.end()
 
     def before_controller_abort(self) -> None:
-        return None
+        self._wishes.end()
 
     def _get_num_workers_for_resource_request(self) -> int:
         return self._size.most

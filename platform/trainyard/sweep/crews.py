@@ -42,7 +42,7 @@ def crews_for(
         crews.expect(concurrency.slots)
         concurrency.crews_lacking = crews.look()
         wanted = min(concurrency.slots, trials)
-        crews.grow_to(wanted)
+        crews.grow_to(wanted, share=concurrency.crew_share)
         crews.shrink_to(wanted)
 
     try:
@@ -99,11 +99,14 @@ class Crews:
         except ray.exceptions.RayActorError as error:
             raise RunError(f"the roster of the sweep died: {error}") from None
 
-    def grow_to(self, count: int) -> None:
-        """Start as many as are lacking; they form where and when there is room."""
+    def grow_to(self, count: int, *, share: int = 0) -> None:
+        """Start as many as are lacking; they form where and when there is room.
+
+        share: for how many workers each may ask the autoscaler; 0: there is none.
+        """
         for mailbox in open_mailboxes(max(0, count - len(self._crews))):
             number, self._started = self._started, self._started + 1
-            self._crews[number] = Crew(f"crew-{number}", self._orders, mailbox, self._storage())
+            self._crews[number] = Crew(f"crew-{number}", self._orders, mailbox, self._storage(), share=share)
             self._roster.add_crew.remote(number, mailbox)
 
     def shrink_to(self, count: int) -> None:

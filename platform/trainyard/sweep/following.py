@@ -23,6 +23,7 @@ def following(look: Callable[[], ClusterState] | None, follower: "Following") ->
         yield lambda: None
         return
     watch = ClusterWatch(look)
+    watch.look()  # the first crews are to know what they may ask the autoscaler for
     with watch.running():
         yield lambda: follower.see(watch.news())
 
@@ -90,6 +91,7 @@ class Following:
             self._leaving = state.leaving
             self._on_leaving(state.leaving)
         plan = self._refit(self._plan, state.places())
+        self._concurrency.crew_share = plan.crew_share if state.grows else 0
         if (plan.slots, plan.room) != (self._plan.slots, self._plan.room):
             self._plan = plan
             self._concurrency.slots = plan.slots

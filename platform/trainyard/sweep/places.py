@@ -41,6 +41,18 @@ def _fit_of(job: Job, places: Sequence[int]) -> int:
     return sum(min(math.ceil(room / most), room // least) for room in rooms)
 
 
+def share_of_crew(job: Job, nodes: Sequence[Node], crews: int) -> int:
+    """How many workers each of so many crews has where they share the nodes evenly, within what the job wants.
+
+    Where a crew is to be on one node: those on the roomiest.
+    """
+    least, most = job.resources.least_workers, job.resources.most_workers
+    places = [places_on(job, node) for node in nodes]
+    rooms = places if job.resources.placement == "one_node" else [sum(places)]
+    shares = [room // min(crews, math.ceil(room / most), room // least) for room in rooms if room >= least]
+    return min(most, max(shares, default=least))
+
+
 def places_for_workers(job: Job, nodes: Sequence[Node]) -> int:
     """How many workers of the job fit the nodes."""
     return sum(places_on(job, node) for node in nodes)

@@ -20,6 +20,7 @@ from trainyard.sweep.places import (
     gpus_of_trial,
     places_for_workers,
     require_room,
+    share_of_crew,
     smallest_store,
     training_nodes,
     trials_at_a_time,
@@ -54,7 +55,8 @@ class Plan:
     the scheduler may stop trials. epochs: the most that are trained in all; `expected_epochs` with the scheduler's
     stops, assuming that each rung lets one in `reduction_factor` pass. data: how the splits get to the workers, where
     the data set is known; extraction: the same where something is extracted from them, and shared in their place. room:
-    whether the nodes that there are by now have room for any trial; else the one slot waits.
+    whether the nodes that there are by now have room for any trial; else the one slot waits. crew_share: workers of
+    each trial where the slots share the nodes evenly.
     """
 
     slots: int
@@ -70,6 +72,7 @@ class Plan:
     data: DataPlan | None = None
     extraction: ExtractionPlan | None = None
     room: bool = True
+    crew_share: int = 1
 
     @property
     def crews(self) -> int:
@@ -170,6 +173,7 @@ def _counted(plan: Plan, job: Job, nodes: Sequence[Node]) -> Plan:
         gpus=workers * gpus_of_trial(job),
         cluster_cpus=sum(node.get("CPU", 0.0) for node in nodes),
         cluster_gpus=sum(node.get("GPU", 0.0) for node in nodes),
+        crew_share=share_of_crew(job, nodes, plan.slots),
     )
 
 

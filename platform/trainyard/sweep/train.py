@@ -16,6 +16,7 @@ from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Listener
 from trainyard.sweep.mirror import Mirror, NoMirror
 from trainyard.sweep.opening import opening
+from trainyard.sweep.places import share_of_crew
 from trainyard.sweep.record import TrialRecord, found, pictures_of, replay
 from trainyard.sweep.trial_run import Result, TrialRun
 from trainyard.sweep.workers import Workers, describe
@@ -138,11 +139,21 @@ def _workers(training: Training) -> Iterator[Workers]:
 
     (mailbox,) = open_mailboxes(1)
     orders = CrewOrders(job=job, directory=job.directory, data=data)
-    crew = Crew("crew", orders, mailbox, training.folder.storage("crews"))
+    crew = Crew("crew", orders, mailbox, training.folder.storage("crews"), share=_share_of_crew(training))
     try:
         yield CrewWorkers(mailbox)
     finally:
         close_crews([crew])
+
+
+def _share_of_crew(training: Training) -> int:
+    """For how many workers the crew may ask the cluster's autoscaler; 0: there is none."""
+    from trainyard.cluster.nodes import read_cluster
+
+    if not training.on_cluster:
+        return 0
+    cluster = read_cluster()
+    return share_of_crew(training.job, cluster.places(), 1) if cluster.grows else 0
 
 
 def _alone(training: Training, data: "SharedData | SharedExtraction") -> Iterator[Workers]:
