@@ -17,6 +17,7 @@ VERBS = [
     "plan",
     "sweep",
     "train",
+    "evaluate",
     "submit",
     "jobs",
     "status",

@@ -11,7 +11,7 @@ from trainyard.data.chunks import ChunkReader
 from trainyard.data.dataset import Dataset
 from trainyard.data.decode import Decoder, decode_split
 from trainyard.data.disk_cache import CacheSettings, DiskCache
-from trainyard.data.local import read_here
+from trainyard.data.local import read_here, read_parts
 from trainyard.data.shapes import DecodeSettings
 from trainyard.data.source import Example
 from trainyard.data.writer import write_dataset
@@ -73,6 +73,20 @@ def test_what_is_read_here_is_the_whole_split(pets: Dataset, monkeypatch: pytest
 def test_one_split_for_both_is_read_once(pets: Dataset) -> None:
     data = read_here(pets, DataSettings(path=pets.path, train_split="val"))
     assert data.train is data.evaluate
+
+
+@pytest.mark.parametrize(("free", "rows"), [(2**30, [1191]), (0, [512, 512, 167])], ids=["fits", "does not fit"])
+def test_to_go_through_once_a_split_comes_in_one_part_if_it_fits_the_memory(
+    free: int, rows: list[int], pets: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks_module, "ENCODED_ROWS", 600)
+
+    parts = list(read_parts(pets, DataSettings(path=pets.path, evaluate_split="train"), free=free))
+
+    assert [part.rows for part in parts] == rows
+    whole = decode_split(pets, "train")
+    for name, column in whole.items():
+        assert np.array_equal(np.concatenate([part.take(np.arange(part.rows))[name] for part in parts]), column)
 
 
 def test_content_that_was_changed_is_refused_even_if_it_is_cached(pets: Dataset, tmp_path: Path) -> None:

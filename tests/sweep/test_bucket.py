@@ -234,6 +234,7 @@ def test_a_training_goes_on_where_another_machine_was_killed(lab: Lab) -> None:
     assert epochs(lab.journal("once")) == Counter({(0, epoch): 1 for epoch in range(1, 31)})
     assert sorted(lab.files("once")) == ["job.yaml", "journal.jsonl", "origin.json", "trials/00000/best.pt"]
     assert len(load_state(lab.results / "once" / "trials" / "00000" / "best.pt")["history"]) > 0
+    assert "Recorded in MLflow, in the run once at step " in lab.run("evaluate", "once")
     assert not list((lab.home / "state" / "trainyard").glob("*/*")), "nothing is left on the disk"
 
 

@@ -49,7 +49,7 @@ def models(
     ] = None,
     output: Format = "text",
 ) -> None:
-    """List architectures, show the layers of one, or draw what it sees.
+    """List architectures, show the layers of one, draw what it sees.
 
     Of layers: sizes of outputs, receptive fields and their jumps in pixels of the image, parameters, multiply-adds and
     the memory of activations, for one image, of each layer in the order in which they run.

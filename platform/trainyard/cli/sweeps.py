@@ -1,6 +1,8 @@
-"""`plan`, `sweep` and `train`: from a job to trials."""
+"""`plan`, `sweep`, `train` and `evaluate`: from a job to trials, and what they come to on other images."""
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,7 +34,7 @@ Files = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    add(app, plan, sweep, train)
+    add(app, plan, sweep, train, evaluate)
 
 
 def plan(
@@ -132,6 +134,50 @@ def train(
     from trainyard.cli.running import run
 
     raise typer.Exit(run(request, address=address, cpus=cpus, output=output))
+
+
+def evaluate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a sweep or a training.")],
+    trial: Annotated[
+        int | None, typer.Option("--trial", min=0, metavar="N", help="Which of a sweep's trials. Else the best.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", metavar="NAME", help="Of the data set.")] = "test",
+    results: Results = DEFAULT_RESULTS,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None,
+        typer.Option("--device", help="Else a GPU if this machine has one and the job's workers have."),
+    ] = None,
+    cpus: Cpus = None,
+    code: Annotated[
+        Path | None,
+        typer.Option("--code", metavar="DIR", help="Where the code of a model of your own is, if it has moved."),
+    ] = None,
+    output: Format = "text",
+) -> None:
+    """Measure the best state of a trial on another split.
+
+    Nothing is trained or chosen on it. The metrics are those of the training's own evaluations, printed beside them and
+    recorded in the trial's run in MLflow, under the name of the split: test/accuracy. Needs no Ray.
+
+    \b
+    Example:
+      trainyard evaluate digits-cnn-20260131-120000
+      trainyard evaluate digits-cnn-20260131-120000 --trial 3 --split val
+    """
+    from trainyard.cli.evaluating import Wanted
+    from trainyard.cli.evaluating import evaluate as measure
+    from trainyard.cli.printing import as_json
+
+    measured = measure(
+        Wanted(name=name, results=results, split=split, trial=trial, device=device, cpus=cpus, code=code)
+    )
+    if output == "json":
+        print(as_json(measured.to_json(), indent=2))
+    else:
+        print("\n".join([*measured.lines(), *(["", measured.told] if measured.told else [])]))
+    if measured.undelivered is not None:
+        sys.stdout.flush()
+        raise measured.undelivered
 
 
 def _one_name(name: str | None, resume: str | None) -> None:

@@ -17,12 +17,15 @@ messages on its own disk as well, and brings them to the bucket while they grow 
 a database can be appended to there. Everything else is in the bucket only.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -152,11 +155,33 @@ class SweepFolder:
         folder = cls._of(results, name)
         results = Location.of(results)
         if not (folder.place / "job.yaml").exists():
-            known = _sweeps(results)
+            known = _with("space.yaml", results)
             there = f"There are: {', '.join(known)}." if known else "There are no sweeps yet."
             raise UsageError(f"{results}: no sweep {name} to resume. {there}")
-        folder._fetch_specs()
+        folder._fetch(*SPECS)
         return folder
+
+    @classmethod
+    @contextlib.contextmanager
+    def to_read(cls, results: Path | Location, name: str) -> Iterator[Self]:
+        """The folder of an earlier sweep or training, whoever writes there; UsageError naming those that there are.
+
+        Of one in a bucket the specs and the journal are copied aside for as long as they are read.
+        """
+        check_name(name, "NAME")
+        folder = cls._of(results, name)
+        results = Location.of(results)
+        if not (folder.place / "job.yaml").exists():
+            known = _with("job.yaml", results)
+            there = f"There are: {', '.join(known)}." if known else "There is none yet."
+            raise UsageError(f"{results}: no sweep or training {name}. {there}")
+        if folder.bucket is None:
+            yield folder
+            return
+        with tempfile.TemporaryDirectory(prefix="trainyard-") as aside:
+            copy = cls(path=Path(aside) / name, bucket=folder.bucket)
+            copy._fetch(*SPECS, folder.journal.name)
+            yield copy
 
     @classmethod
     def _of(cls, results: Path | Location, name: str) -> Self:
@@ -196,10 +221,11 @@ class SweepFolder:
         if self.bucket is not None:
             (self.bucket / file).write_bytes(text.encode())
 
-    def _fetch_specs(self) -> None:
+    def _fetch(self, *files: str) -> None:
+        """From the bucket, those that are there."""
         if self.bucket is None:
             return
-        for file in SPECS:
+        for file in files:
             try:
                 content = (self.bucket / file).read_bytes()
             except FileNotFoundError:  # a single training has no space
@@ -228,9 +254,10 @@ def _shown(folder: SweepFolder) -> str:
     return str(folder.path if folder.bucket is None else folder.bucket)
 
 
-def _sweeps(results: Location) -> list[str]:
+def _with(file: str, results: Location) -> list[str]:
+    """The folders that have a file: a space is a sweep's, a job a training's, too."""
     try:
-        return [name for name in results.folders() if (results / name / "space.yaml").exists()]
+        return [name for name in results.folders() if (results / name / file).exists()]
     except OSError:  # no folder
         return []
 

@@ -9,6 +9,9 @@ from trainyard.spec.space import Space
 from trainyard.tracking.environment import describe_environment
 from trainyard.tracking.events import Event, SweepStarted
 
+FINGERPRINT = "trainyard.data_fingerprint"
+"""The tag of what tells the content of the data set apart from any other."""
+
 EXTRACTION_WEIGHTS = "trainyard.extraction_weights"
 """The tag of what tells the weights that features or embeddings are extracted with apart from any others."""
 
@@ -24,7 +27,7 @@ def opening(name: str, job: Job, space: Space | None, manifest: Manifest) -> Swe
         job=job.to_dict(),
         space=None if space is None else space.to_dict(),
         objectives=[(objective.metric, objective.mode) for objective in job.objectives],
-        tags={**environment.tags(), "trainyard.data_fingerprint": manifest.fingerprint, **_extraction(job)},
+        tags={**environment.tags(), FINGERPRINT: manifest.fingerprint, **_extraction(job)},
         environment=environment.text(),
     )
 
@@ -40,6 +43,18 @@ def require_same_extraction(job: Job, past: Sequence[Event], name: str) -> None:
         raise UsageError(
             f"{name} began with other weights to extract with than are there now: {then}, now {weights}. Put the "
             "former ones back, or start anew under another name."
+        )
+
+
+def require_same_data(manifest: Manifest, past: Sequence[Event], where: str) -> None:
+    """UsageError if the data set has another content than when the sweep began, or went on: what is held back now may
+    be what was trained on then. where: the data set, for the message."""
+    then = [event.tags.get(FINGERPRINT, "") for event in past if isinstance(event, SweepStarted)][-1:]
+    if then and then[0] and then[0] != manifest.fingerprint:
+        raise UsageError(
+            f"{where} is not what was trained on: its fingerprint was {then[0][:16]}, now it is "
+            f"{manifest.fingerprint[:16]}. Another split may hold images that were trained on. Import the former "
+            "source again, in the same way, or train anew."
         )
 
 

@@ -1,4 +1,4 @@
-"""A model and what trains it: one step at a time."""
+"""A model as it is asked for answers, and with what trains it: one step at a time."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,24 +24,52 @@ from trainyard.training.schedules import schedule_factor
 from trainyard.training.workers import Replicas
 
 
-class Learner:
+class Responder:
+    """The model of a trial as it is asked for answers, in the job's precision."""
+
+    def __init__(self, job: Job, task: Task, model: nn.Module, *, member: Member) -> None:
+        self.model = model
+        self.precision = Precision(job.training.precision, member.torch_device)
+        self._name = job.model.name
+        self._task = task
+        self._memory_format = memory_format(job)
+
+    @torch.no_grad()
+    def answer(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
+        """The model's answer to a batch and the terms of the loss; nothing is learnt."""
+        with self.precision.forward_pass():
+            output = self.model(*self._inputs(batch))
+        return output, self._task.losses(output, batch)[1]
+
+    def load_model(self, state: Mapping[str, Any]) -> None:
+        """Take over the model of a Learner's state, and nothing else. RunError if it doesn't fit."""
+        try:
+            self.model.load_state_dict(state["model"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise self._misfit(error) from error
+
+    def _misfit(self, error: Exception) -> RunError:
+        return RunError(f"the state doesn't fit model {self._name}: {' '.join(str(error).split())}")
+
+    def _inputs(self, batch: Batch) -> tuple[Any, ...]:
+        images = batch["image"].contiguous(memory_format=self._memory_format)
+        return self._task.inputs({**batch, "image": images})
+
+
+class Learner(Responder):
     """The model of a trial with its optimizer, schedule and precision, the same on all workers after each step."""
 
     def __init__(
         self, job: Job, task: Task, model: nn.Module, *, member: Member, steps_per_epoch: int, share: float = 1.0
     ) -> None:
         """share: of this worker in each batch, as a part of what each would have if all had as many rows."""
-        self.model = model
+        super().__init__(job, task, model, member=member)
         self.schedule = job.schedule
         assert job.optimizer is not None, "a model that is trained step by step has an optimizer"
         self.optimizer = build_optimizer(job.optimizer, model.parameters())
-        self.precision = Precision(job.training.precision, member.torch_device)
         self.clip_grad_norm = job.training.clip_grad_norm
-        self._name = job.model.name
-        self._task = task
         self._replicas = Replicas(model, member, share=share)
         self._share = share
-        self._memory_format = memory_format(job)
         self._length = {"steps_per_epoch": steps_per_epoch, "epochs": job.training.epochs}
         watched = job.training.gradients
         self.norms = (
@@ -83,13 +111,6 @@ class Learner:
         self._replicas.average_buffers()
         self.model.eval()
 
-    @torch.no_grad()
-    def answer(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
-        """The model's answer to a batch and the terms of the loss; nothing is learnt."""
-        with self.precision.forward_pass():
-            output = self.model(*self._inputs(batch))
-        return output, self._task.losses(output, batch)[1]
-
     def state(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
@@ -99,17 +120,12 @@ class Learner:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over what was learnt; the settings stay those of the own job. RunError if it doesn't fit the model."""
+        self.load_model(state)
         try:
-            self.model.load_state_dict(state["model"])
             load_optimizer_state(self.optimizer, state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise RunError(f"the state doesn't fit model {self._name}: {reason}") from error
+            raise self._misfit(error) from error
         self.precision.load_state(state["precision"])
-
-    def _inputs(self, batch: Batch) -> tuple[Any, ...]:
-        images = batch["image"].contiguous(memory_format=self._memory_format)
-        return self._task.inputs({**batch, "image": images})
 
 
 def _detached(output: Output) -> Output:

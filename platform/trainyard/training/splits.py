@@ -89,6 +89,10 @@ class EvaluationSplit:
         self._split = split
         self._feed = Feed(split, member.torch_device)
 
+    def few(self) -> Batch:
+        """A batch of two rows, to try a model on."""
+        return self._feed.first(2)
+
     def batches(self) -> Generator[Batch, None, None]:
         """The rows that this worker evaluates."""
         return self._feed.evaluation(size=self._size, rank=self._member.rank, workers=self._member.workers)

@@ -21,11 +21,13 @@ from trainyard.errors import DataError, TrialError
 from trainyard.models.sam import Sam, whole
 from trainyard.spec.job import Job
 from trainyard.training.checkpoint import from_bytes, to_bytes
+from trainyard.training.evaluation import job_to_measure, measure, read_parts_here
 from trainyard.training.extraction import embeddings, encoding
 from trainyard.training.extraction.digests import file_digest
 from trainyard.training.extraction.embeddings import source_rows
 from trainyard.training.extraction.here import read_extracted_here
 from trainyard.training.extraction.reader import readers_of
+from trainyard.training.member import Member
 from trainyard.training.trial import Trial
 
 ROWS = {"train": 12, "val": 5}
@@ -327,3 +329,20 @@ def test_a_model_of_ones_own_is_called_with_images_and_boxes(
     trial = Trial(job, read_data, directory=tmp_path)
     losses = [trial.epoch()["train/loss"] for _ in range(2)]
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("embeddings", ["once", "each_step"])
+def test_a_state_is_measured_as_its_trial_was(embeddings: str, make: Callable[..., Job], encoded: list[int]) -> None:
+    job = make() if embeddings == "once" else make(model__embeddings="each_step")
+    dataset = Dataset.open(job.data.path)
+    data = read(job) if embeddings == "once" else read_here(dataset, job.data, job.prompts)
+    trial = Trial(job, data)
+    metrics = trial.epoch()
+    state = from_bytes(to_bytes(trial.state()))
+    encoded.clear()
+
+    split = job_to_measure(job, {}, state, "val")
+    measured = measure(split, dataset.manifest, read_parts_here(split, dataset, "cpu"), state, member=Member())
+
+    assert measured == {name: value for name, value in metrics.items() if name.startswith("val/")}
+    assert encoded == [], "they were there"

@@ -18,6 +18,8 @@ from trainyard.errors import DataError, Diverged, RunError, TrialError
 from trainyard.models.svm import SupportVectorMachine
 from trainyard.spec.job import Job
 from trainyard.training import checkpoint
+from trainyard.training.evaluation import job_to_measure, measure
+from trainyard.training.member import Member
 from trainyard.training.svm import libsvm
 from trainyard.training.svm.features import FeatureData
 from trainyard.training.svm.libsvm import drawn_rows, interruptibly
@@ -138,6 +140,20 @@ def test_what_is_saved_answers_the_same_without_being_fitted(features: FeatureDa
     assert (other.done, other.history) == ("fitted", [metrics])
     again = other.evaluate()
     assert again == {name: metrics[name] for name in again}
+
+
+def test_what_is_saved_is_measured_on_other_rows(features: FeatureData) -> None:
+    job = svm_job(C=3.0)
+    trial = SvmTrial(job, features)
+    metrics = trial.epoch()
+    state = checkpoint.from_bytes(checkpoint.to_bytes(trial.state()))
+
+    def measured(split: str, rows: FeatureSplit) -> dict[str, float]:
+        other = job_to_measure(job, {}, state, split)
+        return measure(other, features.manifest, iter([rows]), state, member=Member())
+
+    assert measured("val", features.evaluate) == trial.evaluate()
+    assert measured("train", features.train)["train/accuracy"] == metrics["train/accuracy"]
 
 
 def test_a_state_of_other_weights_is_refused(features: FeatureData) -> None:

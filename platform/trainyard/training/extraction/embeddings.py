@@ -105,12 +105,13 @@ def embedded_data(job: Job, dataset: Dataset, train: Sequence[Columns], evaluate
     """Splits in memory, of parts that an EmbeddingExtractor made."""
     return TrialData(
         manifest=dataset.manifest,
-        train=_split(dataset, job.data.train_split, train, copies=training_copies(job)),
-        evaluate=_split(dataset, job.data.evaluate_split, evaluate, copies=0),
+        train=embedded_split(dataset, job.data.train_split, train, copies=training_copies(job)),
+        evaluate=embedded_split(dataset, job.data.evaluate_split, evaluate, copies=0),
     )
 
 
-def _split(dataset: Dataset, split: str, parts: Sequence[Columns], *, copies: int) -> MemorySplit:
+def embedded_split(dataset: Dataset, split: str, parts: Sequence[Columns], *, copies: int) -> MemorySplit:
+    """A split in memory, of its parts, each with so many copies of its rows."""
     sources = source_rows([row_count(part) for part in parts], copies=copies)
 
     def classes() -> RowClasses:

@@ -9,7 +9,9 @@ from trainyard.spec.job import Job
 from trainyard.training.extraction.reader import ExtractionReader, Part, readers_of
 
 if TYPE_CHECKING:
+    from trainyard.data.split import MemorySplit
     from trainyard.training.kinds import AnyData
+    from trainyard.training.svm.split import FeatureSplit
 
 
 def read_extracted_here(job: Job, dataset: Dataset, device: str) -> "AnyData":
@@ -21,6 +23,19 @@ def read_extracted_here(job: Job, dataset: Dataset, device: str) -> "AnyData":
     parts = [_read(train, part, device) for part in train.parts()]
     others = parts if evaluate == train else [_read(evaluate, part, device) for part in evaluate.parts()]
     return trial_data(job, dataset, parts, others, weights=evaluate.extractor.weights)
+
+
+def read_evaluated_here(job: Job, dataset: Dataset, device: str) -> "MemorySplit | FeatureSplit":
+    """The same of the split to evaluate on alone."""
+    _, reader = readers_of(job, dataset)
+    parts = [_read(reader, part, device) for part in reader.parts()]
+    if job.model.fitted:
+        from trainyard.training.svm.split import FeatureSplit
+
+        return FeatureSplit(parts)
+    from trainyard.training.extraction.embeddings import embedded_split
+
+    return embedded_split(dataset, job.data.evaluate_split, parts, copies=0)
 
 
 def trial_data(

@@ -22,6 +22,7 @@ from trainyard.training.gradients.health import Finding
 from trainyard.training.pictures import Drawn
 from trainyard.training.svm.features import FeatureData
 from trainyard.training.svm.libsvm import ROWS_AT_A_TIME, build_svc, fit_svm
+from trainyard.training.svm.split import FeatureSplit
 
 CPU = torch.device("cpu")
 
@@ -102,16 +103,9 @@ class SvmTrial:
     def evaluate(self) -> dict[str, float]:
         """The metrics of the evaluation split."""
         assert self._machine is not None, "nothing has been fitted"
-        losses: list[Tensor] = []
-        with trial_errors("model svm, evaluation"), torch.no_grad():
-            # Made when first needed, as metrics may be slow to import.
-            meter = self._meter = self._meter or self._measuring.meter()
-            meter.reset()
-            for features, labels in self._data.evaluate.batches(ROWS_AT_A_TIME):
-                scores = self._machine(features)
-                losses.append(_losses(scores, labels, "in the evaluation"))
-                meter.update(scores, {"label": labels})
-            values = {"loss": float(torch.cat(losses).mean()), **meter.compute()}
+        # Made when first needed, as metrics may be slow to import.
+        meter = self._meter = self._meter or self._measuring.meter()
+        values = machine_metrics(self._machine, self._data.evaluate, meter)
         return {f"val/{name}": value for name, value in values.items()}
 
     @property
@@ -149,6 +143,18 @@ class SvmTrial:
     def close(self) -> None:
         """Let go of the machine and the data. The trial can't be used afterwards."""
         self.__dict__ = {"history": self.history}
+
+
+def machine_metrics(machine: SupportVectorMachine, split: FeatureSplit, meter: Meter) -> dict[str, float]:
+    """The loss and the metrics of a split, without its name. Diverged if a score is not finite."""
+    losses: list[Tensor] = []
+    with trial_errors("model svm, evaluation"), torch.no_grad():
+        meter.reset()
+        for features, labels in split.batches(ROWS_AT_A_TIME):
+            scores = machine(features)
+            losses.append(_losses(scores, labels, "in the evaluation"))
+            meter.update(scores, {"label": labels})
+        return {"loss": float(torch.cat(losses).mean()), **meter.compute()}
 
 
 def _losses(scores: Tensor, labels: Tensor, when: str) -> Tensor:
