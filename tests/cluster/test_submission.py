@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+import trainyard
 from trainyard.cluster.submission import STOP_SETTING
 from trainyard.spec.job import Job
 from trainyard.tracking.events import TrialEpoch
@@ -161,7 +164,8 @@ def test_a_stopped_training_has_told_mlflow_and_goes_on_when_it_is_resumed(user:
 
     assert user.gives("stop", "long") == "Stopping long; it has 90 s to tell MLflow.\nlong: stopped.\n"
     assert set(user.statuses().values()) == {"KILLED"}
-    assert "Interrupted. Resume with: trainyard submit train --resume long --results" in user.gives("logs", "long")
+    again = f"trainyard submit train {' '.join(job)} --resume long --env {STOP_SETTING}=90 --results"
+    assert f"Interrupted. Resume with: {again}" in user.gives("logs", "long")
 
     before = user.epochs("long")
     resumed = user.gives("submit", "train", *job, "--resume", "long", *results, "-f")
@@ -171,12 +175,58 @@ def test_a_stopped_training_has_told_mlflow_and_goes_on_when_it_is_resumed(user:
     assert set(user.statuses().values()) == {"FINISHED"}
 
 
-def wait_for_epochs(user: User, process: subprocess.Popen[str], count: int) -> None:
+def test_a_stopped_sweep_has_told_mlflow_and_goes_on_by_the_command_in_its_log(user: User) -> None:
+    (user.home / "jobs" / "words.txt").write_text("x")
+    files = ("jobs/job.yaml", "space.yaml", "training.epochs=400")
+    options = ("--results", str(user.results), "--include", "jobs/words.txt")
+    follower = user.start("submit", "sweep", *files, "--name", "search", *options, "--follow")
+    wait_for_epochs(user, follower, 6, "search")
+
+    assert user.gives("stop", "search") == "Stopping search; it has 120 s to tell MLflow.\nsearch: stopped.\n"
+    said, _ = follower.communicate(timeout=30)
+    assert follower.returncode == 130
+    assert len(user.statuses()) > 1, "only the sweep, and no trial"
+    assert set(user.statuses().values()) == {"KILLED"}
+    assert len(user.epochs("search")) < 800
+
+    # The code of the first job is still there. It is not that of the second.
+    (user.home / "jobs" / "nets.py").write_text(OWN_MODEL.replace('f"{held} ', 'f"anew {held} '))
+    refused = user.gives("submit", "sweep", "--resume", "search", "--results", str(user.results), "--follow", code=2)
+    assert "nets:build is a model of your own, and its code is shipped with its files only." in refused
+    (command,) = re.findall(r"Interrupted\. Resume with: trainyard (submit sweep .*)\n", said)
+    resumed = user.gives(*shlex.split(command), "--follow")
+
+    assert "Submitted search-3." in resumed
+    assert "2 trials ended (2 finished)" in resumed
+    assert user.note.read_text().startswith("anew 1.0 ")
+    assert len(user.epochs("search")) == 800
+    assert set(user.statuses().values()) == {"FINISHED"}
+
+
+def test_a_package_that_is_shipped_is_what_runs(user: User, tmp_path: Path) -> None:
+    """Instead of the nodes' own."""
+    changed = tmp_path / "changed"
+    shutil.copytree(Path(trainyard.__file__).parent, changed / "trainyard")
+    with (changed / "trainyard" / "__init__.py").open("a") as package:
+        package.write('\n__version__ = "0.0.7"\n')
+    (user.home / "jobs" / "nets.py").write_text(OWN_MODEL.replace("{held} ", "{trainyard.__version__} {held} "))
+    with (user.home / "jobs" / "nets.py").open("a") as nets:
+        nets.write("\nimport trainyard\n")
+    user.environment["PYTHONPATH"] = str(changed)
+    job = ("jobs/job.yaml", "--results", str(user.results), "--ship-package")
+
+    said = user.gives("submit", "train", *job, "--name", "ours", "--follow")
+
+    assert user.note.read_text().startswith("0.0.7 1.0 ")
+    assert "Submitted ours." in said
+
+
+def wait_for_epochs(user: User, process: subprocess.Popen[str], count: int, name: str = "long") -> None:
     """Until so many are in the journal."""
     end = time.monotonic() + 150
-    journal = user.results / "long" / "journal.jsonl"
+    journal = user.results / name / "journal.jsonl"
     while time.monotonic() < end and process.poll() is None:
-        if journal.exists() and len(user.epochs("long")) >= count:
+        if journal.exists() and len(user.epochs(name)) >= count:
             return
         time.sleep(0.2)
     raise AssertionError(process.communicate()[0] if process.poll() is not None else "no epoch in time")
