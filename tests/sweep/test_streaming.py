@@ -157,6 +157,7 @@ def test_two_workers_see_each_row_once_an_epoch(home: Path, tmp_path: Path, ray_
     assert sorted(seen["0", False] + seen["1", False]) == sorted(2 * list(range(20_000, 20_000 + VAL)))
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_data_goes_away_stops_and_goes_on_when_it_is_back(
     home: Path, tmp_path: Path, ray_nodes: list[dict[str, float]]
 ) -> None:
