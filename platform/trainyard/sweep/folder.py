@@ -152,12 +152,7 @@ class SweepFolder:
     def resume(cls, results: Path | Location, name: str) -> Self:
         """The folder of an earlier sweep, with its specs; UsageError naming the sweeps that there are."""
         check_name(name, "--resume")
-        folder = cls._of(results, name)
-        results = Location.of(results)
-        if not (folder.place / "job.yaml").exists():
-            known = _with("space.yaml", results)
-            there = f"There are: {', '.join(known)}." if known else "There are no sweeps yet."
-            raise UsageError(f"{results}: no sweep {name} to resume. {there}")
+        folder = cls._existing(results, name, f"no sweep {name} to resume", others="space.yaml")
         folder._fetch(*SPECS)
         return folder
 
@@ -169,12 +164,7 @@ class SweepFolder:
         Of one in a bucket the specs and the journal are copied aside for as long as they are read.
         """
         check_name(name, "NAME")
-        folder = cls._of(results, name)
-        results = Location.of(results)
-        if not (folder.place / "job.yaml").exists():
-            known = _with("job.yaml", results)
-            there = f"There are: {', '.join(known)}." if known else "There is none yet."
-            raise UsageError(f"{results}: no sweep or training {name}. {there}")
+        folder = cls._existing(results, name, f"no sweep or training {name}", others="job.yaml")
         if folder.bucket is None:
             yield folder
             return
@@ -182,6 +172,16 @@ class SweepFolder:
             copy = cls(path=Path(aside) / name, bucket=folder.bucket)
             copy._fetch(*SPECS, folder.journal.name)
             yield copy
+
+    @classmethod
+    def _existing(cls, results: Path | Location, name: str, missing: str, *, others: str) -> Self:
+        """UsageError that says what is missing, and which folders there are: those that have the file `others`."""
+        folder = cls._of(results, name)
+        if not (folder.place / "job.yaml").exists():
+            known = _with(others, Location.of(results))
+            there = f"There are: {', '.join(known)}." if known else "There is none yet."
+            raise UsageError(f"{Location.of(results)}: {missing}. {there}")
+        return folder
 
     @classmethod
     def _of(cls, results: Path | Location, name: str) -> Self:
