@@ -45,7 +45,7 @@ SETTLE = 3.0
 
 IMPORTS = """
 import ray, ray.train.v2._internal.execution.worker_group.worker
-import trainyard.sweep.crew_member, trainyard.training.trial, trainyard.models.cnn
+import trainyard.sweep.crews.member, trainyard.training.trial, trainyard.models.cnn
 import ray.train
 """
 """What a worker's process has imported by its first step."""

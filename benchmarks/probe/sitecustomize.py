@@ -34,7 +34,7 @@ MODULES = (
     "mlflow",
     "trainyard.sweep.run",
     "trainyard.sweep.slot",
-    "trainyard.sweep.crew_member",
+    "trainyard.sweep.crews.member",
     "trainyard.training.trial",
 )
 """Imports to note."""
@@ -53,7 +53,7 @@ CALLS = {
     "trainyard.data.cache": ("SharedData.read", "_read"),
     "trainyard.sweep.run": ("run_sweep",),
     "trainyard.sweep.slot": ("Slot.setup",),
-    "trainyard.sweep.meeting": ("Meeting.form",),
+    "trainyard.sweep.crews.meeting": ("Meeting.form",),
     "trainyard.training.trial": ("Trial.__init__",),
 }
 """Functions to note, by module. Of each only the first three calls."""

@@ -88,7 +88,7 @@ def main(folder: Path, data: str) -> None:
     from trainyard.spec.job import Job
     from trainyard.sweep.assignment import Assignment
     from trainyard.sweep.checkpoints import TrialFolder
-    from trainyard.sweep.crew import Crew, CrewOrders, CrewWorkers, close_crews, open_mailboxes
+    from trainyard.sweep.crews.crew import Crew, CrewOrders, CrewWorkers, close_crews, open_mailboxes
     from trainyard.sweep.trial_run import TrialRun
 
     job = Job.from_dict({**JOB, "data": {"path": data}})

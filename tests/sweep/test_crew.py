@@ -12,7 +12,7 @@ from ray.util.placement_group import placement_group_table
 
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.crew import Crew, CrewOrders, close_crews, open_mailboxes
+from trainyard.sweep.crews.crew import Crew, CrewOrders, close_crews, open_mailboxes
 from trainyard.tracking.events import Event, TrialEnded, TrialEpoch
 
 from ..cluster.machines import wait

@@ -10,9 +10,9 @@ import ray
 import torch.distributed as dist
 
 from trainyard.cluster.liveness import gone_or_going, living_nodes
-from trainyard.sweep.crew import CrewWorkers, beside_driver
-from trainyard.sweep.mailbox import Answer, Mailbox
-from trainyard.sweep.meeting import Meeting
+from trainyard.sweep.crews.crew import CrewWorkers, beside_driver
+from trainyard.sweep.crews.mailbox import Answer, Mailbox
+from trainyard.sweep.crews.meeting import Meeting
 from trainyard.sweep.workers import CrewLost
 from trainyard.training.member import Member
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainyard.sweep.crew_size import CrewSize, Growth, Patience, Room
+from trainyard.sweep.crews.size import CrewSize, Growth, Patience, Room
 
 CPU: Room = {"CPU": 2.0}
 

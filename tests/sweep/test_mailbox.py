@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trainyard.sweep import mailbox as mailbox_module
-from trainyard.sweep.mailbox import Answer, Mailbox, Reply
+from trainyard.sweep.crews import mailbox as mailbox_module
+from trainyard.sweep.crews.mailbox import Answer, Mailbox, Reply
 
 
 def run(scenario: Callable[[Mailbox], Awaitable[Any]]) -> Any:

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from trainyard.sweep.meeting import _open_store, interface_of
+from trainyard.sweep.crews.meeting import _open_store, interface_of
 
 LOOPBACK = {name for _, name in socket.if_nameindex() if name.startswith("lo")}
 

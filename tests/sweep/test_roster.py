@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from trainyard.sweep.roster import Roster
+from trainyard.sweep.crews.roster import Roster
 
 
 def run(scenario: Callable[[Roster], Awaitable[None]]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from trainyard.sweep import crew, slot
-from trainyard.sweep.roster import Roster
+from trainyard.sweep import slot
+from trainyard.sweep.crews import crew
+from trainyard.sweep.crews.roster import Roster
 from trainyard.sweep.workers import CrewLost, NoWorkers
 
 

@@ -6,7 +6,7 @@ import pytest
 import ray
 from ray.util.placement_group import placement_group_table
 
-from trainyard.sweep.wishes import Wishes
+from trainyard.sweep.crews.wishes import Wishes
 
 from ..cluster.machines import wait
 

@@ -14,10 +14,10 @@ from trainyard.data.rows import EpochOrder
 from trainyard.data.split import MemorySplit, TrialData
 from trainyard.errors import DataError, RunError, StorageError, TrialError
 from trainyard.spec.job import Job
-from trainyard.sweep.crew import _cause
-from trainyard.sweep.crew_member import _Serving
-from trainyard.sweep.mailbox import Answer, Command
-from trainyard.sweep.meeting import Meeting
+from trainyard.sweep.crews.crew import _cause
+from trainyard.sweep.crews.mailbox import Answer, Command
+from trainyard.sweep.crews.meeting import Meeting
+from trainyard.sweep.crews.member import _Serving
 from trainyard.sweep.worker import Worker
 from trainyard.sweep.workers import SoloWorkers
 from trainyard.training.member import Member

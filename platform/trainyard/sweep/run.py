@@ -19,8 +19,9 @@ from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.contact_sheets import MOST_TRIALS, draw_contact_sheets
 from trainyard.sweep.controller import Concurrency, tune_with
-from trainyard.sweep.crew import beside_driver
-from trainyard.sweep.crews import crews_for
+from trainyard.sweep.crews.crew import beside_driver
+from trainyard.sweep.crews.crews import crews_for
+from trainyard.sweep.crews.roster import Roster
 from trainyard.sweep.extraction import SharedExtraction, share_extracted
 from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.following import Following, following
@@ -31,7 +32,6 @@ from trainyard.sweep.places import Node, gpus_of_trial
 from trainyard.sweep.plan import Plan, make_plan, replanned
 from trainyard.sweep.ray_log import ray_logs_to
 from trainyard.sweep.record import TrialRecord, replay
-from trainyard.sweep.roster import Roster
 from trainyard.sweep.schedulers import build_scheduler, pauses_trials, remember
 from trainyard.sweep.searcher import SLOT_DEATHS, LedgerSearcher, TuneWatcher
 from trainyard.sweep.signals import handled

@@ -133,7 +133,7 @@ def _workers(orders: SlotOrders) -> Workers:
 
 def _crew(roster: Any) -> Workers:
     """A crew that no other slot holds: one is on its way, or its last holder has just died."""
-    from trainyard.sweep.crew import CrewWorkers
+    from trainyard.sweep.crews.crew import CrewWorkers
 
     end = time.monotonic() + TAKE_SECONDS
     try:

@@ -135,7 +135,7 @@ def _workers(training: Training) -> Iterator[Workers]:
     if not job.resources.crew:
         yield from _alone(training, data)
         return
-    from trainyard.sweep.crew import Crew, CrewOrders, CrewWorkers, close_crews, open_mailboxes
+    from trainyard.sweep.crews.crew import Crew, CrewOrders, CrewWorkers, close_crews, open_mailboxes
 
     (mailbox,) = open_mailboxes(1)
     orders = CrewOrders(job=job, directory=job.directory, data=data)

@@ -11,9 +11,9 @@ from trainyard.data.cache import SharedData
 from trainyard.errors import RunError
 from trainyard.spec.job import Job
 from trainyard.sweep.controller import Concurrency
-from trainyard.sweep.crew import Crew, CrewOrders, close_crews, open_mailboxes
+from trainyard.sweep.crews.crew import Crew, CrewOrders, close_crews, open_mailboxes
+from trainyard.sweep.crews.roster import Holding, actor_lives
 from trainyard.sweep.extraction import SharedExtraction
-from trainyard.sweep.roster import Holding, actor_lives
 
 LOOK_SECONDS = 1.0
 """How often it is asked whether the slots that hold crews live."""

@@ -10,9 +10,9 @@ import torch.distributed as dist
 from trainyard.cluster.liveness import gone_or_going, living_nodes
 from trainyard.errors import Diverged, StorageError
 from trainyard.spec.training import Resources
-from trainyard.sweep.crew_backend import GENERATION
-from trainyard.sweep.mailbox import Answer, Command
-from trainyard.sweep.meeting import Meeting
+from trainyard.sweep.crews.backend import GENERATION
+from trainyard.sweep.crews.mailbox import Answer, Command
+from trainyard.sweep.crews.meeting import Meeting
 from trainyard.sweep.worker import Worker
 from trainyard.sweep.workers import describe, reason_of, release
 from trainyard.training.process import prepare_process

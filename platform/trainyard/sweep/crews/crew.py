@@ -1,7 +1,7 @@
 """A crew: the Ray Train workers of one slot, kept warm from trial to trial.
 
-The driver launches a crew beside Tune, as one run of Ray Train in a thread (`sweep.crew_trainer`), because starting one
-inside a slot's set-up would put the imports of four processes in a row. The slot talks to it through its mailbox
+The driver launches a crew beside Tune, as one run of Ray Train in a thread (`sweep.crews.trainer`), because starting
+one inside a slot's set-up would put the imports of four processes in a row. The slot talks to it through its mailbox
 (`CrewWorkers`). The function at the bottom is what runs on every worker.
 """
 
@@ -23,9 +23,9 @@ from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job
 from trainyard.spec.training import Resources
 from trainyard.sweep.assignment import Drawn, EpochDone, Started
-from trainyard.sweep.crew_size import CrewSize
+from trainyard.sweep.crews.mailbox import Answer, Mailbox
+from trainyard.sweep.crews.size import CrewSize
 from trainyard.sweep.extraction import SharedExtraction
-from trainyard.sweep.mailbox import Answer, Mailbox
 from trainyard.sweep.workers import CrewLost
 
 CONTROLLERS = 3
@@ -104,7 +104,7 @@ class Crew:
         import ray.tune  # noqa: F401
         from ray.train import FailureConfig, RunConfig, ScalingConfig
 
-        from trainyard.sweep.crew_trainer import CrewTrainer
+        from trainyard.sweep.crews.trainer import CrewTrainer
 
         resources = self._orders.job.resources
         size = crew_size(resources, self._share)
@@ -290,6 +290,6 @@ def _cause(failed: Sequence[Answer], nodes: frozenset[str]) -> Exception:
 def crew_member(config: dict[str, Any]) -> None:
     """Ray Train's training function: one worker of a crew, until the mailbox sends it home."""
     # Imported here, on the worker: the driver and the Train controller need none of it.
-    from trainyard.sweep.crew_member import serve
+    from trainyard.sweep.crews.member import serve
 
     serve(config["mailbox"], config["orders"])

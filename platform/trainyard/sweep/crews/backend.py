@@ -2,7 +2,7 @@
 
 Ray's own Torch backend has the workers import `ray.train.torch` and wait for one another in several rounds, before
 anything of ours is imported: 10 s of each start on a small machine. Ours form their process group by themselves
-(`sweep.meeting`). This is read by every worker, and imports nothing that Ray Train has not.
+(`sweep.crews.meeting`). This is read by every worker, and imports nothing that Ray Train has not.
 """
 
 import os

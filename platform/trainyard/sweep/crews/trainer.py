@@ -47,9 +47,9 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainyard.cluster.liveness import leaving_nodes, living_nodes
-from trainyard.sweep.crew_backend import CrewBackendConfig
-from trainyard.sweep.crew_size import CrewSize, Growth
-from trainyard.sweep.wishes import Wishes
+from trainyard.sweep.crews.backend import CrewBackendConfig
+from trainyard.sweep.crews.size import CrewSize, Growth
+from trainyard.sweep.crews.wishes import Wishes
 
 SETTINGS = {  # those of the driver's environment win
     # Worker groups are watched for losses more often than every 2 s.
