@@ -76,7 +76,8 @@ class Lab:
 
     def new(self, verb: str, name: str, *more: str, space_file: Path = SPACE) -> list[str]:
         space = [str(space_file)] if verb == "sweep" else []
-        settings = [f"data.path={self.digits}", "training.checkpoint_seconds=0"]
+        data = [] if any(word.startswith("data.path=") for word in more) else [f"data.path={self.digits}"]
+        settings = [*data, "training.checkpoint_seconds=0"]
         return [verb, str(JOB), *space, *settings, "--name", name, *more]
 
     def lose_disk(self, name: str) -> None:
@@ -278,6 +279,29 @@ def test_a_crew_writes_to_the_bucket(lab: Lab) -> None:
     assert epochs(lab.journal("crew")) == Counter({(0, 1): 1, (0, 2): 1})
     assert "trials/00000/best.pt" in lab.files("crew")
     assert not [file for file in lab.files("crew") if file.startswith("crews")]
+
+
+@pytest.mark.parametrize("loading", ["cached", "streamed"])
+def test_a_crew_trains_on_what_is_in_the_bucket_as_on_the_same_on_a_disk(lab: Lab, loading: str) -> None:
+    place = Location.of(str(lab.results).replace("lab/results", "lab/digits"))
+    for file in lab.digits.iterdir():
+        (place / file.name).write_bytes(file.read_bytes())
+    settings = ["training.epochs=2", "resources.workers=2", f"data.loading={loading}", "--cpus", "2"]
+    names = {f"far-{loading}": str(place), f"near-{loading}": str(lab.digits)}
+    for name, path in names.items():
+        lab.run(*lab.new("train", name, f"data.path={path}", *settings))
+
+    far, near = (
+        [
+            event.metrics[metric]
+            for event in lab.journal(name)
+            if isinstance(event, TrialEpoch)
+            for metric in ("train/loss", "val/loss")
+        ]
+        for name in names
+    )
+    assert far == pytest.approx(near, rel=1e-4)
+    assert len(far) == 4
 
 
 def test_a_population_exchanges_its_states_through_the_bucket(lab: Lab) -> None:
