@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainyard.data import dataset as dataset_module
+from trainyard.data import location as location_module
 from trainyard.data.dataset import Dataset, RowGroup, row_digest
 from trainyard.data.location import Location
 from trainyard.data.manifest import Manifest
@@ -253,7 +253,7 @@ def test_a_bucket_that_is_away_for_a_moment_is_asked_again(
         return pa.OSFile(str(pets / place.name))
 
     there = dataclasses.replace(Dataset.open(pets), location=Location.of("s3://lab/pets"))
-    monkeypatch.setattr(dataset_module, "PAUSES", (0.01,))
+    monkeypatch.setattr(location_module, "PAUSES", (0.01,))
     monkeypatch.setattr(Location, "open_input", open_input)
     if tries == 2:
         assert there.read_group(there.groups("val")[0], ["name"]).num_rows == 1

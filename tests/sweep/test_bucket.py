@@ -19,6 +19,7 @@ from pyarrow.fs import FileSystem
 
 from trainyard.cli.request import new_sweep
 from trainyard.cli.running import opened
+from trainyard.data import location as location_module
 from trainyard.data.location import Location
 from trainyard.errors import DataError, RunError, UsageError
 from trainyard.spec.training import Objective
@@ -28,7 +29,6 @@ from trainyard.sweep.claim import Claim
 from trainyard.tracking.client import open_client, search_experiments, search_runs
 from trainyard.tracking.events import SweepEnded, TrialEnded, TrialEpoch
 from trainyard.tracking.journal import Journal
-from trainyard.training import checkpoint
 from trainyard.training.checkpoint import load_state, save_state
 from trainyard.training.pictures import Drawn
 
@@ -158,7 +158,7 @@ def test_a_state_is_damaged_there_as_on_a_disk(lab: Lab) -> None:
 
 
 def test_a_bucket_that_takes_nothing_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "PAUSES", (0.01,))
+    monkeypatch.setattr(location_module, "PAUSES", (0.01,))
     nowhere = Location.of(str(lab.results).replace("s3://lab/", "s3://no-such-lab/"))
     with pytest.raises(RunError, match=r"^can't write the checkpoint: can't reach s3://no-such-lab/.*; then resume\.$"):
         save_state(nowhere / "last.pt", {})

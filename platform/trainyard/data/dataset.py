@@ -3,7 +3,6 @@
 import hashlib
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from trainyard.data.location import Location
+from trainyard.data.location import Location, patiently
 from trainyard.data.manifest import FORMAT_VERSION, Annotation, FileFacts, Manifest
 from trainyard.data.source import Boxes
 from trainyard.errors import DataError, StorageError
@@ -29,9 +28,6 @@ IMPORT_FOLDER = "_import"
 
 THREADS = 32
 """Requests at a time. A footer in a bucket takes some 30 ms, a thousand one after the other half a minute."""
-
-PAUSES = (1.0, 3.0, 9.0, 27.0)
-"""Seconds between the tries to read from a bucket: as long as a moment's trouble of a network lasts."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -140,12 +136,9 @@ class Dataset:
 
         StorageError where they can't be read, from a bucket for longer than a moment.
         """
-        for pause in PAUSES if self.location.scheme else ():
-            try:
-                return self._read_group(group, columns)
-            except StorageError:
-                time.sleep(pause)
-        return self._read_group(group, columns)
+        if not self.location.scheme:
+            return self._read_group(group, columns)
+        return patiently(lambda: self._read_group(group, columns))
 
     def _read_group(self, group: RowGroup, columns: Sequence[str]) -> pa.Table:
         with _opened(self.location, group.file, self._footers.get(group.file)) as file:

@@ -3,12 +3,13 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -22,6 +23,12 @@ _REQUEST = re.compile(r"\s*\((Request|Host) ID:[^)]*\)")
 
 PARTIAL = ".partial-"
 """In the names of files that are being written; hidden, so that `walk` never finds them."""
+
+PAUSES = (1.0, 3.0, 9.0, 27.0)
+"""Seconds between the tries of what a bucket does not do: as long as a moment's trouble of a network lasts. The client
+of the bucket itself has tried several times by then."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,3 +286,13 @@ def _delete(path: Path) -> None:
         if error.errno not in (errno.EISDIR, errno.EPERM):
             raise
         shutil.rmtree(path)
+
+
+def patiently(action: Callable[[], _T]) -> _T:
+    """Do it again and again while a bucket raises DataError, for 40 s: then that passes through."""
+    for pause in PAUSES:
+        try:
+            return action()
+        except DataError:
+            time.sleep(pause)
+    return action()

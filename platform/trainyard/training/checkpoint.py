@@ -1,22 +1,16 @@
 """States as files and as bytes. They are data: tensors and plain values, never a pickle that could run code."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainyard.data.location import Location
+from trainyard.data.location import Location, patiently
 from trainyard.errors import DataError, RunError
 from trainyard.models.states import from_bytes, to_bytes
 
 __all__ = ["copied_to_cpu", "from_bytes", "load_state", "save_state", "to_bytes"]
-
-
-PAUSES = (1.0, 3.0, 9.0, 27.0)
-"""Seconds between the tries to write to a bucket that does not take it: as long as a moment's trouble of a network
-lasts. The client of the bucket itself has tried several times by then."""
 
 
 def save_state(place: Location | Path, state: dict[str, Any]) -> None:
@@ -27,7 +21,8 @@ def save_state(place: Location | Path, state: dict[str, Any]) -> None:
     place = Location.of(place)
     try:
         # No fsync, which takes up to 40 ms: what a power cut leaves of the file is recognised by its digest.
-        _write(place, to_bytes(state))
+        data = to_bytes(state)
+        patiently(lambda: place.write_bytes(data))
     except OSError as error:
         raise RunError(
             f"can't write the checkpoint {place}: {error.strerror or error}. Make room, or choose another --results; "
@@ -35,16 +30,6 @@ def save_state(place: Location | Path, state: dict[str, Any]) -> None:
         ) from error
     except DataError as error:
         raise RunError(f"can't write the checkpoint: {error} Mend that; then resume.") from error
-
-
-def _write(place: Location, data: bytes) -> None:
-    for pause in PAUSES:
-        try:
-            place.write_bytes(data)
-            return
-        except DataError:  # of buckets only
-            time.sleep(pause)
-    place.write_bytes(data)
 
 
 def load_state(place: Location | Path) -> dict[str, Any]:
