@@ -1,6 +1,6 @@
 """What a second worker and a second slot bring on one machine, beside a `torchrun` script with the same training.
 
-    python benchmarks/crew_scaling.py [--rounds 3] [--epochs 12] [--json FILE]
+    python benchmarks/crew_scaling.py [--rounds 3] [--epochs 40] [--json FILE]
 
 script 1     one process (sides/ddp.py), one thread
 script 2     two processes, DistributedDataParallel on gloo: half of each batch on each
@@ -10,7 +10,7 @@ crew         trainyard, one trial on a crew of two workers
 2 slots      trainyard, two trials in two slots
 
 The same CNN on 3x32x32 noise, global batches of 128, one thread for each worker, an evaluation after each epoch. Images
-are counted from one epoch's end to the next, so whatever happens between epochs is in it; the first two epochs of each
+are counted from one epoch's end to the next, so whatever happens between epochs is in it; the first fifteen of each
 trial are not counted. The sides take turns, in rounds. Share: the rate of two, over twice the rate of one.
 """
 
@@ -44,7 +44,7 @@ from trainyard.data.writer import write_dataset
 
 BATCH_SIZE = 128
 TRAIN, VAL = 20 * BATCH_SIZE, 4 * BATCH_SIZE
-SKIP = 2
+SKIP = 15
 """Epochs of a trial that are not counted."""
 
 WHAT = {
@@ -153,7 +153,7 @@ def ratios(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of all sides (default 3)")
-    parser.add_argument("--epochs", type=int, default=12, help="of each trial (default 12)")
+    parser.add_argument("--epochs", type=int, default=40, help="of each trial (default 40)")
     parser.add_argument("--only", type=names(tuple(WHAT)), default=list(WHAT), help="default all")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.epochs < SKIP + 3:
