@@ -33,7 +33,7 @@ MODULES = (
     "sqlalchemy",
     "mlflow",
     "trainyard.sweep.run",
-    "trainyard.sweep.slot",
+    "trainyard.sweep.slots.slot",
     "trainyard.sweep.crews.member",
     "trainyard.training.trial",
 )
@@ -52,7 +52,7 @@ CALLS = {
     "ray.train.torch.config": ("_setup_torch_process_group",),
     "trainyard.data.cache": ("SharedData.read", "_read"),
     "trainyard.sweep.run": ("run_sweep",),
-    "trainyard.sweep.slot": ("Slot.setup",),
+    "trainyard.sweep.slots.slot": ("Slot.setup",),
     "trainyard.sweep.crews.meeting": ("Meeting.form",),
     "trainyard.training.trial": ("Trial.__init__",),
 }

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 from empty_workers import EmptyWorkers
 
-from trainyard.sweep import slot
-from trainyard.sweep.slot import Slot, SlotOrders
+from trainyard.sweep.slots import slot
+from trainyard.sweep.slots.slot import Slot, SlotOrders
 
 SLOTS, ARRIVED = "BENCHMARK_SLOTS", "BENCHMARK_ARRIVED"
 """Variables of the environment: how many slots there will be, and the folder in which each notes that it is there."""

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from trainyard.cluster.session import connected
 from trainyard.data.dataset import Dataset
 from trainyard.spec.load import load
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.tracking.events import Event, SweepEnded, SweepStarted, TrialEnded
 
 

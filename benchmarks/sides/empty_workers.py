@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from trainyard.data.location import Location
-from trainyard.sweep.assignment import EpochDone, Started
+from trainyard.sweep.slots.assignment import EpochDone, Started
 
 BEST_LR = 1e-3
 

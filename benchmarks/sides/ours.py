@@ -9,7 +9,7 @@ from pathlib import Path
 from trainyard.cluster.session import connected
 from trainyard.data.dataset import Dataset
 from trainyard.spec.load import load
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.tracking.events import Event, SweepEnded, TrialEnded, TrialEpoch
 from trainyard.tracking.journal import Journal
 

@@ -40,7 +40,7 @@ class Slot:
     def __init__(self, job: Job, data: SharedData, folder: Path) -> None:
         import torch
 
-        from trainyard.sweep.worker import Worker
+        from trainyard.sweep.slots.worker import Worker
         from trainyard.training.trial import Member
 
         torch.set_num_threads(1)

@@ -26,7 +26,7 @@ def by_trainyard(data: Path, weights: Path, side: int) -> list[dict[str, float]]
 
     from trainyard.data.dataset import Dataset
     from trainyard.spec.job import Job
-    from trainyard.sweep.worker import Worker
+    from trainyard.sweep.slots.worker import Worker
     from trainyard.training.extraction.here import read_extracted_here
     from trainyard.training.member import Member
 

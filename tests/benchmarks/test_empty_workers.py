@@ -7,9 +7,9 @@ import pytest
 from sides.empty_workers import EmptyWorkers
 
 from trainyard.spec.job import Job
-from trainyard.sweep.assignment import Assignment
-from trainyard.sweep.checkpoints import TrialFolder
-from trainyard.sweep.trial_run import TrialRun
+from trainyard.sweep.results.checkpoints import TrialFolder
+from trainyard.sweep.slots.assignment import Assignment
+from trainyard.sweep.slots.trial_run import TrialRun
 
 
 @pytest.mark.parametrize(("lr", "accuracy"), [(1e-3, 1.0), (1e-2, 0.5)])

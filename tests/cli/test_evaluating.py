@@ -16,9 +16,9 @@ from trainyard.data.dataset import Dataset
 from trainyard.data.local import read_here
 from trainyard.spec.load import load_job
 from trainyard.spec.space import Space
-from trainyard.sweep.checkpoints import TrialFolder
-from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.opening import opening
+from trainyard.sweep.results.checkpoints import TrialFolder
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.tracking.client import open_client, search_experiments, search_runs
 from trainyard.tracking.events import Event, TrialEpoch, TrialStarted
 from trainyard.tracking.journal import Journal

@@ -10,7 +10,7 @@ from trainyard.data.location import Location
 from trainyard.errors import SpecError, UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.load import load
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.folder import SweepFolder
 
 from .conftest import Answer
 

@@ -11,7 +11,7 @@ from trainyard.cli.request import new_sweep, new_training, resumed_sweep, resume
 from trainyard.cli.submitting import Wanted, prepare
 from trainyard.data.location import Location
 from trainyard.spec.load import load, load_job
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.folder import SweepFolder
 
 from .conftest import Answer
 

@@ -12,8 +12,8 @@ from trainyard.cluster import shipment as shipping
 from trainyard.cluster.shipment import Shipment, Shipped, readable, shipment_of
 from trainyard.errors import UsageError
 from trainyard.spec.load import load
-from trainyard.sweep.claim import claimed
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.claim import claimed
+from trainyard.sweep.results.folder import SweepFolder
 
 JOB = """
 name: own

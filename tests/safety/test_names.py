@@ -8,7 +8,7 @@ import pytest
 from trainyard.data.dataset import Dataset
 from trainyard.errors import RunError, TrainyardError
 from trainyard.spec.job import Job
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.tracking.events import from_json
 from trainyard.tracking.journal import Journal
 

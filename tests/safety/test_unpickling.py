@@ -24,7 +24,7 @@ from trainyard.models.states import MAGIC, from_bytes
 from trainyard.models.weights import read_file
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.study import Study
+from trainyard.sweep.search.study import Study
 
 PACKAGE = Path(__file__).parent.parent.parent / "platform" / "trainyard"
 

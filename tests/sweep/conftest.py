@@ -12,7 +12,7 @@ from trainyard.data.dataset import Dataset
 from trainyard.data.loading import plan_data
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.sweep.run import Outcome, Sweep, run_sweep
 from trainyard.sweep.train import Training, run_training
 from trainyard.tracking.events import Event

@@ -5,7 +5,7 @@ from pathlib import Path
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.ledger import Ledger
-from trainyard.sweep.study import Study
+from trainyard.sweep.search.study import Study
 from trainyard.tracking.events import Event
 from trainyard.tracking.journal import Journal
 

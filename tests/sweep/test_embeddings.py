@@ -16,7 +16,7 @@ from trainyard.models.sam import whole
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep import extraction as shared
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.sweep.run import Sweep, run_sweep
 from trainyard.sweep.train import Training, run_training
 from trainyard.tracking.events import Event, SweepEnded

@@ -18,10 +18,10 @@ from trainyard.errors import DataError, RunError, UsageError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep import extraction as shared
-from trainyard.sweep.checkpoints import TrialFolder
-from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Listener
 from trainyard.sweep.opening import require_same_extraction
+from trainyard.sweep.results.checkpoints import TrialFolder
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.sweep.run import Outcome, Sweep, run_sweep
 from trainyard.sweep.train import Training, run_training
 from trainyard.tracking.events import Event, TrialEpoch

@@ -11,10 +11,10 @@ import pytest
 from trainyard.data.location import Location
 from trainyard.errors import Diverged, TrialError
 from trainyard.spec.job import Job
-from trainyard.sweep.assignment import Assignment, EpochDone, Started
-from trainyard.sweep.checkpoints import TrialFolder
-from trainyard.sweep.trial_run import TrialRun
-from trainyard.sweep.workers import CrewLost
+from trainyard.sweep.results.checkpoints import TrialFolder
+from trainyard.sweep.slots.assignment import Assignment, EpochDone, Started
+from trainyard.sweep.slots.trial_run import TrialRun
+from trainyard.sweep.slots.workers import CrewLost
 from trainyard.tracking.events import TrialFinding
 from trainyard.training.gradients.health import Finding
 

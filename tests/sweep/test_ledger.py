@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from trainyard.spec.job import Job
-from trainyard.sweep.study import Study
+from trainyard.sweep.search.study import Study
 from trainyard.tracking.events import TrialEnded, TrialEpoch, TrialStarted
 from trainyard.tracking.journal import Journal
 

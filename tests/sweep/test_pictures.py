@@ -17,18 +17,18 @@ from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.spec.training import Objective
 from trainyard.sweep import run as run_module
-from trainyard.sweep.assignment import Assignment, Drawn, EpochDone, Started
-from trainyard.sweep.bests import Bests
-from trainyard.sweep.checkpoints import TrialFolder, keep_only
 from trainyard.sweep.contact_sheets import draw_contact_sheets
-from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Ledger
 from trainyard.sweep.record import TrialRecord, pictures_of
+from trainyard.sweep.results.bests import Bests
+from trainyard.sweep.results.checkpoints import TrialFolder, keep_only
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.sweep.run import Sweep, run_sweep
-from trainyard.sweep.study import Study
+from trainyard.sweep.search.study import Study
+from trainyard.sweep.slots.assignment import Assignment, Drawn, EpochDone, Started
+from trainyard.sweep.slots.trial_run import Result, TrialRun
+from trainyard.sweep.slots.workers import CrewLost
 from trainyard.sweep.train import Training, run_training
-from trainyard.sweep.trial_run import Result, TrialRun
-from trainyard.sweep.workers import CrewLost
 from trainyard.tracking.events import Event, SweepEnded, SweepPictures, TrialEnded, TrialPictures, TrialStarted
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.uri import tracking_uri

@@ -15,8 +15,8 @@ from trainyard.data.source import Example
 from trainyard.data.writer import write_dataset
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
-from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.plan import make_data_plan
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.sweep.run import Outcome, Sweep, run_sweep
 from trainyard.sweep.train import Training, run_training
 from trainyard.tracking.uri import tracking_uri

@@ -15,8 +15,8 @@ from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.spec.tasks import STEPS_TO_TARGET
 from trainyard.sweep.ledger import Ledger
+from trainyard.sweep.search.study import Study
 from trainyard.sweep.searcher import LedgerSearcher
-from trainyard.sweep.study import Study
 from trainyard.tracking.compare import read_sweep
 from trainyard.tracking.events import Event, TrialEnded, TrialEpoch, to_json
 

@@ -9,7 +9,7 @@ import numpy as np
 from trainyard.data.manifest import FileFacts, ImageFacts, Manifest, SplitFacts
 from trainyard.spec.job import Job
 from trainyard.data.split import MemorySplit, TrialData
-from trainyard.sweep.worker import Worker
+from trainyard.sweep.slots.worker import Worker
 from trainyard.training.member import Member
 
 ROWS = 32

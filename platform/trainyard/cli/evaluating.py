@@ -15,10 +15,10 @@ from trainyard.errors import DataError, TrackingError, UsageError
 from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
 from trainyard.spec.tasks import class_of
-from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.kept import Kept
 from trainyard.sweep.opening import require_same_data, require_same_extraction
 from trainyard.sweep.record import TrialRecord
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.tracking.uri import tracking_uri
 
 Device = Literal["cpu", "cuda"]

@@ -16,7 +16,7 @@ from trainyard.spec.load import load, load_job
 from trainyard.spec.scalars import show
 from trainyard.spec.section import flatten
 from trainyard.spec.space import Space
-from trainyard.sweep.folder import SweepFolder
+from trainyard.sweep.results.folder import SweepFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,12 +18,12 @@ from trainyard.data.dataset import Dataset
 from trainyard.errors import RunError, TrackingError, UsageError
 from trainyard.spec.files import require_files
 from trainyard.spec.job import Job
-from trainyard.sweep.claim import claimed
-from trainyard.sweep.folder import SweepFolder
-from trainyard.sweep.mirror import Mirror, mirrored
 from trainyard.sweep.opening import require_same_extraction
 from trainyard.sweep.places import require_room
 from trainyard.sweep.plan import Plan, make_data_plan, make_extraction_plan, plan_extraction
+from trainyard.sweep.results.claim import claimed
+from trainyard.sweep.results.folder import SweepFolder
+from trainyard.sweep.results.mirror import Mirror, mirrored
 from trainyard.sweep.signals import handled
 from trainyard.tasks.fitting import require_fit
 from trainyard.tracking.compare import sweep_exists

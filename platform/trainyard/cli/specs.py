@@ -31,7 +31,7 @@ def check(
       trainyard check jobs/digits_cnn.yaml search_spaces/digits.yaml
     """
     from trainyard.spec.load import load
-    from trainyard.sweep.points import trial_count
+    from trainyard.sweep.search.points import trial_count
 
     paths, overrides = split(files)
     if not 1 <= len(paths) <= 2:

@@ -84,7 +84,7 @@ def prepare(wanted: Wanted, root: Path) -> Prepared:
     SpecError and UsageError with what is wrong; nothing is written or sent.
     """
     from trainyard.cli.request import default_name
-    from trainyard.sweep.folder import check_name
+    from trainyard.sweep.results.folder import check_name
 
     environment = variables(wanted.environment)
     if own := {SUBMITTED_AS, SUBMITTED_WITH, GIT_SETTING} & environment.keys():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from trainyard.data.location import Location
 from trainyard.spec.scalars import write
-from trainyard.sweep.checkpoints import PICTURES
 from trainyard.sweep.record import TrialRecord
+from trainyard.sweep.results.checkpoints import PICTURES
 from trainyard.tracking.events import SweepPictures
 
 if TYPE_CHECKING:

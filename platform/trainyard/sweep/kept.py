@@ -12,9 +12,9 @@ from typing import Any
 from trainyard.data.location import Location
 from trainyard.errors import UsageError
 from trainyard.spec.job import Job
-from trainyard.sweep.checkpoints import TRIALS, TrialFolder
-from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.record import TrialRecord, replay
+from trainyard.sweep.results.checkpoints import TRIALS, TrialFolder
+from trainyard.sweep.results.folder import SweepFolder
 from trainyard.tracking.events import Event, SweepStarted
 from trainyard.tracking.journal import Journal
 from trainyard.training.checkpoint import load_state

@@ -15,9 +15,9 @@ from typing import Any
 
 from trainyard.spec.job import Job
 from trainyard.spec.tasks import STEPS_TO_TARGET
-from trainyard.sweep.assignment import Assignment
 from trainyard.sweep.record import TrialRecord, found, pictures_of, replay
-from trainyard.sweep.study import Proposal, Study
+from trainyard.sweep.search.study import Proposal, Study
+from trainyard.sweep.slots.assignment import Assignment
 from trainyard.tracking.events import (
     Event,
     SweepEnded,

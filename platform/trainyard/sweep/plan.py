@@ -25,7 +25,7 @@ from trainyard.sweep.places import (
     training_nodes,
     trials_at_a_time,
 )
-from trainyard.sweep.points import trial_count
+from trainyard.sweep.search.points import trial_count
 from trainyard.tasks.fitting import rows_trained_on
 
 SMALLEST_STORE = "the smallest object store of the nodes"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from trainyard.spec.tasks import STEPS_TO_TARGET
 from trainyard.spec.training import Objective
-from trainyard.sweep.checkpoints import PICTURES, TRIALS
+from trainyard.sweep.results.checkpoints import PICTURES, TRIALS
 from trainyard.tracking.events import (
     Best,
     Event,

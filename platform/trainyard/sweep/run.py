@@ -23,22 +23,22 @@ from trainyard.sweep.crews.crew import beside_driver
 from trainyard.sweep.crews.crews import crews_for
 from trainyard.sweep.crews.roster import Roster
 from trainyard.sweep.extraction import SharedExtraction, share_extracted
-from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.following import Following, following
 from trainyard.sweep.ledger import Ledger, Listener
-from trainyard.sweep.mirror import Mirror, NoMirror
 from trainyard.sweep.opening import opening
 from trainyard.sweep.places import Node, gpus_of_trial
 from trainyard.sweep.plan import Plan, make_plan, replanned
 from trainyard.sweep.ray_log import ray_logs_to
 from trainyard.sweep.record import TrialRecord, replay
-from trainyard.sweep.schedulers import build_scheduler, pauses_trials, remember
+from trainyard.sweep.results.folder import SweepFolder
+from trainyard.sweep.results.mirror import Mirror, NoMirror
+from trainyard.sweep.search.schedulers import build_scheduler, pauses_trials, remember
+from trainyard.sweep.search.study import Study
 from trainyard.sweep.searcher import SLOT_DEATHS, LedgerSearcher, TuneWatcher
 from trainyard.sweep.signals import handled
-from trainyard.sweep.slot import Slot, SlotOrders
+from trainyard.sweep.slots.slot import Slot, SlotOrders
+from trainyard.sweep.slots.workers import describe
 from trainyard.sweep.stopper import SweepStopper
-from trainyard.sweep.study import Study
-from trainyard.sweep.workers import describe
 from trainyard.tracking.events import Event, SweepState, TrialEpoch
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import recording

@@ -5,9 +5,9 @@ from typing import Any
 from ray import tune
 
 from trainyard.data.location import Location
-from trainyard.sweep.checkpoints import Tidying
 from trainyard.sweep.ledger import Ledger
-from trainyard.sweep.mirror import Mirror
+from trainyard.sweep.results.checkpoints import Tidying
+from trainyard.sweep.results.mirror import Mirror
 from trainyard.sweep.searcher import DriverOnly, LedgerSearcher
 
 TIDY_EVERY = 10

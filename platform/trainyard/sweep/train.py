@@ -10,16 +10,16 @@ from trainyard.data.dataset import Dataset
 from trainyard.data.loading import DataPlan
 from trainyard.errors import RunError
 from trainyard.spec.job import Job
-from trainyard.sweep.assignment import Assignment
-from trainyard.sweep.checkpoints import TrialFolder
-from trainyard.sweep.folder import SweepFolder
 from trainyard.sweep.ledger import Listener
-from trainyard.sweep.mirror import Mirror, NoMirror
 from trainyard.sweep.opening import opening
 from trainyard.sweep.places import share_of_crew
 from trainyard.sweep.record import TrialRecord, found, pictures_of, replay
-from trainyard.sweep.trial_run import Result, TrialRun
-from trainyard.sweep.workers import Workers, describe
+from trainyard.sweep.results.checkpoints import TrialFolder
+from trainyard.sweep.results.folder import SweepFolder
+from trainyard.sweep.results.mirror import Mirror, NoMirror
+from trainyard.sweep.slots.assignment import Assignment
+from trainyard.sweep.slots.trial_run import Result, TrialRun
+from trainyard.sweep.slots.workers import Workers, describe
 from trainyard.tracking.events import Event, SweepEnded, TrialEpoch, TrialNote, TrialStarted
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import recording
@@ -161,7 +161,7 @@ def _alone(training: Training, data: "SharedData | SharedExtraction") -> Iterato
     if not training.on_cluster:
         yield _solo(training, data.read)
         return
-    from trainyard.sweep.hosted import HostedWorker
+    from trainyard.sweep.slots.hosted import HostedWorker
 
     worker = HostedWorker(training.job, training.job.directory, data)
     try:
@@ -199,7 +199,7 @@ def _shared(training: Training) -> "SharedData | SharedExtraction":
 
 
 def _solo(training: Training, read: Callable[[], "AnyData"]) -> Workers:
-    from trainyard.sweep.worker import lone_worker
+    from trainyard.sweep.slots.worker import lone_worker
 
     job = training.job
     return lone_worker(job, read, directory=job.directory, gpus=job.resources.gpus_per_worker)

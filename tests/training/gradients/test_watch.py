@@ -9,8 +9,8 @@ import pytest
 from trainyard.data.split import TrialData
 from trainyard.errors import Diverged, TrialError
 from trainyard.spec.job import Job
-from trainyard.sweep.worker import Worker
-from trainyard.sweep.workers import SoloWorkers
+from trainyard.sweep.slots.worker import Worker
+from trainyard.sweep.slots.workers import SoloWorkers
 from trainyard.training import checkpoint
 from trainyard.training.trial import Member, Trial
 

@@ -22,11 +22,11 @@ from trainyard.data.location import Location
 from trainyard.errors import Diverged, RunError, TrialError
 from trainyard.spec.job import Job
 from trainyard.spec.training import Resources
-from trainyard.sweep.assignment import Drawn, EpochDone, Started
 from trainyard.sweep.crews.mailbox import Answer, Mailbox
 from trainyard.sweep.crews.size import CrewSize
 from trainyard.sweep.extraction import SharedExtraction
-from trainyard.sweep.workers import CrewLost
+from trainyard.sweep.slots.assignment import Drawn, EpochDone, Started
+from trainyard.sweep.slots.workers import CrewLost
 
 CONTROLLERS = 3
 """So many of Ray Train's controllers may die, and a crew is given up: something on the driver's machine kills them."""

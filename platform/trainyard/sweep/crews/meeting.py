@@ -10,7 +10,7 @@ from typing import Any
 import ray
 import torch.distributed as dist
 
-from trainyard.sweep.workers import describe
+from trainyard.sweep.slots.workers import describe
 from trainyard.training.member import Member
 
 MEETING_TIMEOUT = datetime.timedelta(minutes=5)

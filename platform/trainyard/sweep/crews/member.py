@@ -13,8 +13,8 @@ from trainyard.spec.training import Resources
 from trainyard.sweep.crews.backend import GENERATION
 from trainyard.sweep.crews.mailbox import Answer, Command
 from trainyard.sweep.crews.meeting import Meeting
-from trainyard.sweep.worker import Worker
-from trainyard.sweep.workers import describe, reason_of, release
+from trainyard.sweep.slots.worker import Worker
+from trainyard.sweep.slots.workers import describe, reason_of, release
 from trainyard.training.process import prepare_process
 from trainyard.training.trial import Member
 

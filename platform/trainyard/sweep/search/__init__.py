@@ -1,0 +1,1 @@
+"""What a sweep tries next, and which of its trials go on."""

@@ -1,0 +1,1 @@
+"""What trains the trials: slots and their workers."""
