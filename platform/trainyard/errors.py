@@ -75,9 +75,9 @@ class DataError(TrainyardError):
 
 
 class StorageError(DataError):
-    """What holds a data set can't be read, from this machine or now: no doing of the trial that reads it.
+    """What holds a data set or weights can't be read, from this machine or now: no doing of the trial that reads it.
 
-    A bucket is away, a folder is not mounted, a file is damaged, what Ray held of it is lost.
+    A bucket is away, a folder is not mounted, a file is damaged, a hub doesn't answer, what Ray held of it is lost.
     """
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import SamModel
 
-from trainyard.errors import TrialError
+from trainyard.errors import StorageError, TrialError
 from trainyard.models import hub
 from trainyard.models.build import build_model
 from trainyard.models.sam import Sam, SamDecoder, build, fitted_size, sam_config, whole
@@ -167,14 +167,14 @@ def test_weights_that_do_not_fit_name_what_is_wrong(tmp_path: Path) -> None:
 def test_a_folder_without_weights_and_a_hub_that_does_not_answer_say_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(TrialError, match=r"the folder has no model\.safetensors"):
+    with pytest.raises(StorageError, match=r"the folder has no model\.safetensors"):
         hub.located(str(tmp_path))
 
     def unreachable(*arguments: Any, **settings: Any) -> str:
         raise OSError("no route to host")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
-    with pytest.raises(TrialError, match=r"facebook/sam-vit-base can't be had .*: no route to host.*name the file"):
+    with pytest.raises(StorageError, match=r"facebook/sam-vit-base can't be had .*: no route to host.*name the file"):
         hub.located("facebook/sam-vit-base")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainyard.errors import TrialError
+from trainyard.errors import StorageError, TrialError
 from trainyard.models.features import FrozenFeatures, feature_extractor, last_maps, output_shape
 from trainyard.models.torchvision import build_net
 from trainyard.models.transfer import Transfer
@@ -107,13 +107,17 @@ def test_nothing_of_them_changes_whatever_train_says(statistics: Callable[[nn.Mo
             {"until": "(.*"},
             "until: resnet18 has no node (.*. It has x, conv1, bn1, relu, maxpool, avgpool, flatten, fc,",
         ),
-        ({"weights": "weights/none.pth"}, "the weights weights/none.pth: there is no such file on this machine."),
     ],
 )
 def test_features_that_cannot_be_had(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(TrialError) as refusal:
         extractor(**settings)
     assert message in str(refusal.value)
+
+
+def test_weights_that_are_not_on_this_machine() -> None:
+    with pytest.raises(StorageError, match=r"^the weights weights/none\.pth: there is no such file on this machine\."):
+        extractor(weights="weights/none.pth")
 
 
 def test_images_without_colours() -> None:

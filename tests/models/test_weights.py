@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainyard.errors import TrialError
+from trainyard.errors import StorageError, TrainyardError, TrialError
 from trainyard.models.states import to_bytes
 from trainyard.models.weights import load_weights
 
@@ -34,8 +34,10 @@ def load(net: nn.Module, weights: Path | str, **settings: Any) -> Any:
     return net
 
 
-def problem_of(weights: Path | str, net: nn.Module | None = None, **settings: Any) -> str:
-    with pytest.raises(TrialError) as refusal:
+def problem_of(
+    weights: Path | str, net: nn.Module | None = None, *, kind: type[TrainyardError] = TrialError, **settings: Any
+) -> str:
+    with pytest.raises(kind) as refusal:
         load(net or Net(), weights, **settings)
     return str(refusal.value)
 
@@ -188,10 +190,11 @@ def test_a_file_without_tensors_by_name(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for suffix in (".pth", ".safetensors"):
         file = tmp_path / f"none{suffix}"
-        assert problem_of(file) == f"the weights {file}: there is no such file on this machine. Put it there."
+        told = problem_of(file, kind=StorageError)
+        assert told == f"the weights {file}: there is no such file on this machine. Put it there."
     folder = tmp_path / "folder.pth"
     folder.mkdir()
-    assert problem_of(folder) == f"the weights {folder} can't be read: Is a directory."
+    assert problem_of(folder, kind=StorageError) == f"the weights {folder} can't be read: Is a directory."
 
 
 class DenseLayer(nn.Module):
@@ -248,7 +251,7 @@ def test_published_weights_come_from_the_cache_without_internet(hub: Path) -> No
 
 
 def test_without_internet_it_says_where_to_put_which_file(hub: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(TrialError) as refusal:
+    with pytest.raises(StorageError) as refusal:
         load_weights(squeezenet(), "IMAGENET1K_V1", architecture="squeezenet1_1")
     assert str(refusal.value) == (
         "the weights IMAGENET1K_V1 of squeezenet1_1 can't be downloaded: <urlopen error Name or service not known>. "
@@ -260,7 +263,7 @@ def test_without_internet_it_says_where_to_put_which_file(hub: Path, capsys: pyt
 
 def test_a_damaged_download_is_named(hub: Path) -> None:
     (hub / SQUEEZENET).write_bytes(b"half of it")
-    with pytest.raises(TrialError) as refusal:
+    with pytest.raises(StorageError) as refusal:
         load_weights(squeezenet(), "IMAGENET1K_V1", architecture="squeezenet1_1")
     assert f"can't be read from {hub / SQUEEZENET}: " in str(refusal.value)
     assert str(refusal.value).endswith("Delete the file to have it downloaded anew.")

@@ -171,7 +171,7 @@ def test_a_sweep_whose_data_goes_away_stops_and_goes_on_when_it_is_back(
     sweep = new_sweep(job_for(home, tmp_path, **sections), tmp_path)
     outcome = run_sweep(sweep, ray_nodes)
     assert outcome.state == "failed"
-    assert outcome.reason.startswith("can't read the data: ")
+    assert outcome.reason.startswith("no trial can train: ")
     assert f"does not see the data set {place}. " in outcome.reason
     assert states(outcome) == ["running"]
     elsewhere.rename(place)

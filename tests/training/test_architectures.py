@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trainyard.data.split import TrialData
-from trainyard.errors import TrialError
+from trainyard.errors import StorageError
 from trainyard.spec.job import Job
 from trainyard.spec.model import MODELS
 from trainyard.spec.section import flatten
@@ -122,6 +122,6 @@ def test_a_relative_file_is_where_the_command_ran(
     assert Trial(job, data).live_values()["model.weights"] == str(tmp_path / "net.pth")
 
 
-def test_a_file_that_went_away_fails_the_trial(make_trial: Callable[..., Trial], tmp_path: Path) -> None:
-    with pytest.raises(TrialError, match=r"there is no such file on this machine"):
+def test_a_file_that_went_away_is_no_doing_of_the_trial(make_trial: Callable[..., Trial], tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"there is no such file on this machine"):
         make_trial("torchvision", architecture=SMALL, weights=str(tmp_path / "gone.pth"))

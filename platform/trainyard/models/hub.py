@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from trainyard.errors import TrialError
+from trainyard.errors import StorageError
 from trainyard.spec.pretrained import SUFFIXES
 
 FILE = "model.safetensors"
@@ -13,14 +13,14 @@ FILE = "model.safetensors"
 def located(weights: str) -> Path:
     """The file of weights: `weights` itself, of a folder the one in it, of a repository what is downloaded from there.
 
-    TrialError if there is no such folder, or if the repository can't be had.
+    StorageError if there is no such folder, or if the repository can't be had.
     """
     if weights.endswith(SUFFIXES):
         return Path(weights)
     if weights.startswith(("/", ".", "~")) or Path(weights).is_dir():
         file = Path(weights).expanduser() / FILE
         if not file.is_file():
-            raise TrialError(f"the weights {weights}: the folder has no {FILE}. Put it there.")
+            raise StorageError(f"the weights {weights}: the folder has no {FILE}. Put it there.")
         return file
     return _downloaded(weights)
 
@@ -37,7 +37,7 @@ def _downloaded(repository: str) -> Path:
         return Path(hf_hub_download(repository, FILE))
     except Exception as error:  # of the network, of the hub, of its client: there are a dozen kinds
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
-        raise TrialError(
+        raise StorageError(
             f"the weights {repository} can't be had from Hugging Face's hub: {reason}. Is that the repository's name? "
             f"Without internet, download its {FILE} elsewhere and name the file or its folder as model.weights; what "
             f"was downloaded before is looked for in {constants.HF_HUB_CACHE}."

@@ -16,8 +16,8 @@ _SHARED = "shared_image_embedding.positional_embedding", "prompt_encoder.shared_
 def load_weights(model: nn.Module, weights: str, *, architecture: str) -> None:
     """Put pretrained weights into a model with the tensors of transformers' SamModel, or with a part of them.
 
-    TrialError if there are no such weights, or if they don't fit: it names the first that are missing or of another
-    shape, or not finite.
+    StorageError if this machine can't get them. TrialError if they don't fit: it names the first that are missing or of
+    another shape, or not finite.
     """
     own = model.state_dict()
     parts = tuple({f"{name.partition('.')[0]}." for name in own} | {f"{_SHARED[0].partition('.')[0]}."})

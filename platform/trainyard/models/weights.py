@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainyard.errors import TrialError
+from trainyard.errors import StorageError, TrialError
 from trainyard.models.states import MAGIC, from_bytes
 from trainyard.spec.hints import listing
 from trainyard.spec.pretrained import is_file
@@ -38,8 +38,8 @@ def load_weights(
     checkpoint of a trial that trained the same architecture.
     head: the net's tensors that depend on the number of classes. If the weights have others there, the net's stay.
     needed: the tensors that the weights must have; all but the head if absent.
-    TrialError if there are no such weights, or if they don't fit: it names the first that are too many, missing or of
-    another shape, or not finite.
+    StorageError if this machine can't get them. TrialError if they don't fit: it names the first that are too many,
+    missing or of another shape, or not finite.
     """
     state = read_file(Path(weights)) if is_file(weights) else _published(architecture, weights)
     own = net.state_dict()
@@ -107,11 +107,11 @@ def _published(architecture: str, name: str) -> State:
     except Exception as error:  # a damaged file makes torch's reader raise whatever it stumbles over
         reason = _first_line(error)
         if was_there:
-            raise TrialError(
+            raise StorageError(
                 f"the weights {name} of {architecture} can't be read from {kept}: {reason}. Delete the file to have it "
                 "downloaded anew."
             ) from error
-        raise TrialError(
+        raise StorageError(
             f"the weights {name} of {architecture} can't be downloaded: {reason}. Put the file {published.url} there "
             f"by other means, as {kept}, or name another file as weights."
         ) from error
@@ -121,8 +121,8 @@ def _published(architecture: str, name: str) -> State:
 def read_file(path: Path, *, under: tuple[str, ...] = ("",)) -> State:
     """The tensors of a file by name: safetensors, what torch.save made of a state_dict, or the checkpoint of a trial.
 
-    under: how the names of those that are needed begin; of a safetensors file no others are read. TrialError if the
-    file can't be read, or holds something else.
+    under: how the names of those that are needed begin; of a safetensors file no others are read. StorageError if the
+    file is not there or the system refuses it, TrialError if it holds something else.
     """
     try:
         if path.stat().st_size == 0:
@@ -142,9 +142,9 @@ def read_file(path: Path, *, under: tuple[str, ...] = ("",)) -> State:
             return _tensors(from_bytes(path.read_bytes(), f"the checkpoint {path}").get("learner"), path)
         return _tensors(torch.load(path, map_location="cpu", weights_only=True), path)
     except FileNotFoundError as error:
-        raise TrialError(f"the weights {path}: there is no such file on this machine. Put it there.") from error
+        raise StorageError(f"the weights {path}: there is no such file on this machine. Put it there.") from error
     except OSError as error:
-        raise TrialError(f"the weights {path} can't be read: {error.strerror or error}.") from error
+        raise StorageError(f"the weights {path} can't be read: {error.strerror or error}.") from error
     except pickle.UnpicklingError as error:
         raise TrialError(
             f"the weights {path} aren't read: they are no tensors, or hold other Python objects too, which could run "

@@ -42,8 +42,8 @@ def share_extracted(job: Job, dataset: Dataset) -> SharedExtraction:
 
     Nothing else of the sweep has started yet, so the tasks ask for the CPUs and GPUs of a worker as any others do. The
     disk of this machine keeps what they extract, wherever they run, and so does its object store: were it extracted
-    again when a machine dies, who waits for it would hold the GPUs that it takes. DataError and TrialError as
-    ExtractionReader.
+    again when a machine dies, who waits for it would hold the GPUs that it takes. Raises what
+    ExtractionReader does.
     """
     train, evaluate = readers_of(job, dataset)
     readers = [train] if evaluate == train else [train, evaluate]

@@ -280,7 +280,7 @@ def test_a_disk_that_refuses_ends_the_sweep_and_not_the_trial(digits_job: Job, f
 def test_data_that_is_away_ends_the_sweep_and_not_the_trial_which_goes_on_once_it_is_back(
     digits_job: Job, folder: TrialFolder
 ) -> None:
-    away = RunError("can't read the data: can't reach s3://lab/digits. Mend that; then resume.")
+    away = RunError("no trial can train: can't reach s3://lab/digits. Mend that; then resume.")
     results = all_results(begin(digits_job, folder, CountingWorkers({3: away})))
     assert [(result.epoch, result.state) for result in results] == [(1, "running"), (2, "running"), (2, "unfinished")]
     assert results[-1].reason == str(away)

@@ -82,7 +82,7 @@ def test_data_that_no_trial_can_be_given_is_no_failure_of_the_first(
     with pytest.raises(RunError) as alone:
         SoloWorkers(worker(digits_job, raising(error))).start({})
     assert type(alone.value) is RunError
-    assert str(alone.value).startswith(f"can't read the data: {told}")
+    assert str(alone.value).startswith(f"no trial can train: {told}")
     assert str(alone.value).endswith(". Mend that; then resume.")
     answer = answer_of(digits_job, raising(error), "start")
     assert (answer.unread, answer.failure) == (True, str(alone.value))
@@ -91,7 +91,7 @@ def test_data_that_no_trial_can_be_given_is_no_failure_of_the_first(
 def test_nor_is_a_stream_that_can_no_more_be_read(digits_job: Job, data: TrialData) -> None:
     workers = SoloWorkers(worker(digits_job, streaming(data, AWAY)))
     workers.start({})
-    with pytest.raises(RunError, match=r"^can't read the data: can't reach s3://lab/digits: no answer\. Mend") as alone:
+    with pytest.raises(RunError, match=r"^no trial can train: can't reach s3://lab/digits: no answer\. Mend") as alone:
         workers.epoch()
     assert type(alone.value) is RunError
     assert answer_of(digits_job, streaming(data, AWAY), "start", "epoch").unread
@@ -99,10 +99,21 @@ def test_nor_is_a_stream_that_can_no_more_be_read(digits_job: Job, data: TrialDa
 
 def test_a_crew_of_which_one_cannot_read_the_data_fails_no_trial() -> None:
     """Its fellows lose their connection to it, or fail for what follows from that."""
-    unread = Answer(rank=1, failure="can't read the data: it is away.", unread=True)
+    unread = Answer(rank=1, failure="no trial can train: it is away.", unread=True)
     failed = [Answer(rank=0, failure="connection reset", disconnected=True), Answer(rank=2, failure="no rows"), unread]
     cause = _cause(failed, frozenset())
     assert (type(cause), str(cause)) == (RunError, unread.failure)
+
+
+def test_weights_that_are_not_on_this_machine_fail_no_trial(digits: Path, digits_job: Job, tmp_path: Path) -> None:
+    net = {"name": "torchvision", "architecture": "squeezenet1_1", "weights": str(tmp_path / "gone.pth")}
+    images = {"path": str(digits), "channels": 3, "image_size": [32, 32]}
+    job = Job.from_dict({**digits_job.to_dict(), "model": net, "data": images})
+    data = read_here(Dataset.open(digits), job.data)
+    with pytest.raises(RunError, match=r"^no trial can train: the weights \S+gone\.pth: .* then resume\.$") as alone:
+        SoloWorkers(worker(job, lambda: data)).start({})
+    assert type(alone.value) is RunError
+    assert answer_of(job, lambda: data, "start").unread
 
 
 def test_a_damaged_image_of_a_stream_fails_the_trial(digits_job: Job, data: TrialData) -> None:

@@ -17,7 +17,7 @@ from trainyard.data.local import read_here
 from trainyard.data.source import Example
 from trainyard.data.split import MemorySplit, TrialData
 from trainyard.data.writer import write_dataset
-from trainyard.errors import DataError, TrialError
+from trainyard.errors import DataError, StorageError
 from trainyard.models.sam import Sam, whole
 from trainyard.spec.job import Job
 from trainyard.training.checkpoint import from_bytes, to_bytes
@@ -245,7 +245,7 @@ def test_weights_that_are_others_where_images_are_embedded_are_refused(
     train, _ = readers_of(job, Dataset.open(job.data.path))
     assert isinstance(train.extractor, embeddings.EmbeddingExtractor)
     others = replace(train, extractor=replace(train.extractor, weights="of another file"))
-    with pytest.raises(TrialError, match=r"0\.safetensors are others on .* than on the machine that runs the command"):
+    with pytest.raises(StorageError, match=r"0\.safetensors are others on .* than on the machine that runs"):
         others.extract(others.parts()[0], "cpu")
 
 

@@ -24,7 +24,7 @@ class Worker:
     """Trains one trial after the other in this process; data, imports and the process group stay.
 
     `data` is called until it has returned once, at the first trial. Whatever a trial raises passes through, with the
-    trial closed. What keeps it from its data is a StorageError.
+    trial closed. What keeps it from its data or weights is a StorageError.
     """
 
     def __init__(self, job: Job, data: Callable[[], AnyData], *, member: Member, directory: Path | None) -> None:

@@ -127,7 +127,7 @@ class SoloWorkers:
 
 
 class _EndsTrial:
-    """Turns what a trial raised into a TrialError, and what kept it from its data into a RunError.
+    """Turns what a trial raised into a TrialError, and what kept it from its data or weights into a RunError.
 
     The trial is closed, so that its memory is free for the next.
     """
@@ -152,7 +152,7 @@ class _EndsTrial:
 def reason_of(error: BaseException) -> str:
     """What a user reads of what a worker raised."""
     if isinstance(error, StorageError):
-        return f"can't read the data: {str(error).rstrip('.')}. Mend that; then resume."
+        return f"no trial can train: {str(error).rstrip('.')}. Mend that; then resume."
     return str(error) if isinstance(error, TrainyardError) else describe(error)
 
 

@@ -4,22 +4,22 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from trainyard.errors import TrialError
+from trainyard.errors import StorageError
 
 DIGEST_BYTES = 1 << 20
 """Of a file that are read at a time."""
 
 
 def file_digest(file: Path) -> str:
-    """SHA-256 of a file of weights, read once by a process while the file stays as it is. TrialError if it can't be
-    read."""
+    """SHA-256 of a file of weights, read once by a process while the file stays as it is. StorageError if it
+    can't be read."""
     try:
         facts = file.stat()
         return _digest(file.resolve(), facts.st_size, facts.st_mtime_ns)
     except FileNotFoundError as error:
-        raise TrialError(f"the weights {file}: there is no such file on this machine. Put it there.") from error
+        raise StorageError(f"the weights {file}: there is no such file on this machine. Put it there.") from error
     except OSError as error:
-        raise TrialError(f"the weights {file} can't be read: {error.strerror or error}.") from error
+        raise StorageError(f"the weights {file} can't be read: {error.strerror or error}.") from error
 
 
 @lru_cache(maxsize=16)

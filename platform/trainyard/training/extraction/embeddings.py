@@ -12,7 +12,7 @@ from trainyard.data.columns import Columns, row_count
 from trainyard.data.dataset import Dataset
 from trainyard.data.sampling import RowClasses, row_classes
 from trainyard.data.split import MemorySplit, TrialData
-from trainyard.errors import TrialError
+from trainyard.errors import StorageError
 from trainyard.models.hub import located
 from trainyard.spec.augmentations import Augmentations
 from trainyard.spec.fitting import training_copies
@@ -51,12 +51,12 @@ class EmbeddingExtractor:
 
     @classmethod
     def for_training(cls, job: Job, model: Sam) -> Self:
-        """With augmented copies, if the job augments. TrialError if the weights can't be had."""
+        """With augmented copies, if the job augments. StorageError if the weights can't be had."""
         return cls._of(job, model, copies=training_copies(job))
 
     @classmethod
     def for_evaluation(cls, job: Job, model: Sam) -> Self:
-        """Of the rows as they are. TrialError if the weights can't be had."""
+        """Of the rows as they are. StorageError if the weights can't be had."""
         return cls._of(job, model, copies=0)
 
     @classmethod
@@ -83,7 +83,7 @@ class EmbeddingExtractor:
     def extract(self, decoded: Columns, first_row: int, device: str) -> Columns:
         # Whoever extracts may be on another machine, where a folder or the hub's cache may have others.
         if self.model.weights is not None and _told_apart(self.model.weights, self.seed) != self.weights:
-            raise TrialError(
+            raise StorageError(
                 f"the weights {self.model.weights} are others on {platform.node()} than on the machine that runs the "
                 "command. Put the same file there, or clear what its cache of Hugging Face's hub has of them."
             )
@@ -137,7 +137,7 @@ def _chosen(rows: RowClasses, chosen: np.ndarray) -> RowClasses:
 
 
 def _told_apart(weights: str | None, seed: int) -> str:
-    """SHA-256 of the file of weights, or the seed of those that are drawn. TrialError if they can't be had."""
+    """SHA-256 of the file of weights, or the seed of those that are drawn. StorageError if they can't be had."""
     if weights is None:
         return f"drawn by seed {seed}, torch {version('torch')}, transformers {version('transformers')}"
     return file_digest(located(weights))

@@ -35,8 +35,8 @@ def augmented_copy(columns: Columns, augmentations: Augmentations, *, seed: int,
 def encoded(images: np.ndarray, model: Sam, *, seed: int, batch_size: int, device: str) -> np.ndarray:
     """Embeddings float16 (N, C, h, w) of images uint8 (N, 3, H, W), so many of them at a time.
 
-    seed: of the weights, where they are drawn: those that a trial with the seed draws. TrialError if the weights can't
-    be had or don't fit.
+    seed: of the weights, where they are drawn: those that a trial with the seed draws. StorageError if the weights
+    can't be had, TrialError if they don't fit.
     """
     with trial_errors(f"the embeddings of {model.architecture}"):
         return _encoded(images, model, seed, batch_size, torch.device(device))

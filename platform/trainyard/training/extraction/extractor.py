@@ -59,7 +59,7 @@ class Extractor(Protocol):
 
 
 def extractors_of(job: Job) -> tuple[Extractor, Extractor]:
-    """For the rows to train on, and for those to evaluate on. TrialError if the file of the weights can't be read."""
+    """For the rows to train on, and for those to evaluate on. StorageError if the file of the weights can't be read."""
     # Whoever extracts may run in another folder.
     match job.model.located(job.working_directory):
         case Svm() as model:
@@ -75,5 +75,5 @@ def extractors_of(job: Job) -> tuple[Extractor, Extractor]:
 
 
 def weights_of(job: Job) -> str:
-    """What tells the weights of a job's extractor apart from any others. TrialError if their file can't be read."""
+    """What tells the weights of a job's extractor apart from any others. StorageError if their file can't be read."""
     return extractors_of(job)[1].weights

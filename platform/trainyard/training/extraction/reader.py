@@ -80,8 +80,8 @@ class ExtractionReader:
     def extract(self, part: Part, device: str) -> Columns:
         """Decode a part, and extract on a device.
 
-        TrialError if the extractor can't be built or doesn't take such images. DataError as Decoder, and for a row of
-        which something that isn't finite was extracted.
+        TrialError if the extractor can't be built or doesn't take such images, StorageError if its weights can't be
+        had. DataError as Decoder, and for a row of which something that isn't finite was extracted.
         """
         # Of files of images a chunk is decoded once, whichever parts are read of it: the rest is read from the disk.
         chunk = self.images.read(part.groups)
@@ -122,7 +122,7 @@ class ExtractionReader:
 def readers_of(job: Job, dataset: Dataset) -> tuple[ExtractionReader, ExtractionReader]:
     """Of the rows to train on and of those to evaluate on: equal where they are the same.
 
-    DataError if a split isn't what was imported, TrialError if the file of the weights can't be read.
+    DataError if a split isn't what was imported, StorageError if the file of the weights can't be read.
     """
     settings = DecodeSettings.of(job.data, dataset.manifest, job.prompts)
     train, evaluate = (

@@ -42,7 +42,7 @@ class FeatureExtractor:
 
     @classmethod
     def of(cls, job: Job, model: Svm) -> Self:
-        """TrialError if the file of the weights can't be read."""
+        """StorageError if the file of the weights can't be read."""
         return cls(
             features=model.features,
             weights=weights_digest(model.features.weights, job.training.seed),
@@ -73,7 +73,7 @@ class FeatureExtractor:
 def weights_digest(weights: str | None, seed: int) -> str:
     """What tells weights apart: the SHA-256 of a file, the name of published ones, the seed of those that are drawn.
 
-    TrialError if a file can't be read.
+    StorageError if a file can't be read.
     """
     if weights is None:
         return f"drawn by seed {seed}, torch {version('torch')}"
