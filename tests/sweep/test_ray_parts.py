@@ -56,6 +56,7 @@ ATTRIBUTES = {
         "_trials",
     ],
     "ray.tune.experiment.trial:Trial": ["run_metadata.num_failures += 1"],
+    "ray.tune.schedulers.hyperband:HyperBandScheduler": ["_trial_info[trial]", "_live_trials[trial]"],
 }
 
 NAMES = [
@@ -63,6 +64,7 @@ NAMES = [
     "ray.tune.tune:air_usage.tag_callbacks",
     "ray.tune.experiment.trial:get_trainable_cls",
     "ray.tune.experiment.trial:validate_trainable",
+    "ray.tune.schedulers.hyperband:_Bracket.continue_trial",
     "ray._private.worker:print_to_stdstream",
     "ray._private.state:state.get_draining_nodes",
     "ray._private.state:state.get_cluster_config",

@@ -8,7 +8,6 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
-    HyperBandScheduler,
     MedianStoppingRule,
     TrialScheduler,
 )
@@ -17,6 +16,7 @@ from trainyard.spec.job import Job
 from trainyard.spec.search import Asha, Hyperband, Median, NoScheduler, Pbt
 from trainyard.spec.space import Space
 from trainyard.sweep.record import TrialRecord
+from trainyard.sweep.search.brackets import Brackets
 from trainyard.sweep.search.population import Population
 
 
@@ -31,7 +31,7 @@ def build_scheduler(job: Job, space: Space) -> TrialScheduler:
             # A slice as long as the trial: the rule would otherwise pause a trial whenever another waits.
             return MedianStoppingRule(**common, grace_period=grace, min_time_slice=epochs)
         case Hyperband(reduction_factor=factor):
-            return HyperBandScheduler(**common, max_t=epochs, reduction_factor=factor)
+            return Brackets(**common, max_t=epochs, reduction_factor=factor)
         case Pbt() as settings:
             return Population(job, space, settings, **common)
         case NoScheduler():
