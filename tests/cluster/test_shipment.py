@@ -84,13 +84,22 @@ def test_a_model_of_the_users_own_comes_with_the_python_files_of_the_jobs_folder
 
 @pytest.mark.parametrize(
     "mark",
-    ["pyvenv.cfg", "conda-meta/history", "site-packages/a.py", "CACHEDIR.TAG", "journal.jsonl", "mlflow.db"],
+    ["pyvenv.cfg", "conda-meta/history", "site-packages/a.py", "CACHEDIR.TAG"],
     ids=str,
 )
-def test_environments_caches_and_results_stay_at_home(place: Path, mark: str) -> None:
+def test_environments_and_caches_stay_at_home(place: Path, mark: str) -> None:
     write("jobs/net.py", f"jobs/folder/{mark}", "jobs/folder/code.py", "jobs/folder/below/code.py")
 
     assert names(shipped(JOB.replace("MODEL", "net:build"))) == ["jobs/job.yaml", "jobs/net.py"]
+
+
+@pytest.mark.parametrize("mark", ["journal.jsonl", "mlflow.db"])
+def test_results_stay_at_home_and_code_beside_them_does_not(place: Path, mark: str) -> None:
+    write(
+        "jobs/net.py", f"jobs/results/{mark}", "jobs/results/below/code.py", f"jobs/tools/{mark}", "jobs/tools/code.py"
+    )
+
+    assert names(shipped(JOB.replace("MODEL", "net:build"))) == ["jobs/job.yaml", "jobs/net.py", "jobs/tools/code.py"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +127,7 @@ def test_code_is_shipped_from_a_folder_in_which_something_else_is_kept_too(place
 
 
 def test_code_that_would_stay_at_home_is_told(place: Path) -> None:
-    write("jobs/nets/__init__.py", "jobs/nets/large/__init__.py", "jobs/nets/large/mlflow.db")
+    write("jobs/nets/__init__.py", "jobs/nets/large/__init__.py", "jobs/nets/large/CACHEDIR.TAG")
 
     with pytest.raises(UsageError) as refused:
         shipped(JOB.replace("MODEL", "nets.large:build"))

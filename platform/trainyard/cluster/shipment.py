@@ -29,8 +29,11 @@ MOST_FILES = 10_000
 
 LARGEST_SHOWN = 5
 
-_KEPT_AT_HOME = ("pyvenv.cfg", "conda-meta", "site-packages", "CACHEDIR.TAG", "journal.jsonl", "mlflow.db")
-"""What one knows Python environments, caches and results by."""
+_KEPT_AT_HOME = ("pyvenv.cfg", "conda-meta", "site-packages", "CACHEDIR.TAG")
+"""What one knows Python environments and caches by."""
+
+_RESULTS = ("journal.jsonl", "mlflow.db")
+"""What one knows results by. They hold no code: that beside them is somebody's."""
 
 _ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta", "bin", "include", "lib64", "share", "Include", "Scripts"})
 _SWEEP = frozenset(
@@ -197,7 +200,7 @@ def _require_shipped(root: Path, model: str, file: Path, found: Collection[str])
     if inside(root, file) not in found:
         raise UsageError(
             f"model {model}: {file} would not be shipped, as a folder with one of {', '.join(_KEPT_AT_HOME)} is "
-            "taken for an environment, a cache or results, and one with a manifest.json and Parquet files for a data "
+            "taken for an environment or a cache, and one with a manifest.json and Parquet files for a data "
             "set. Put the code into a folder without them."
         )
 
@@ -277,7 +280,9 @@ def _is_secret(file: Path) -> bool:
 
 def _stays_at_home(names: Collection[str]) -> bool:
     """Whether a folder with these files is an environment, a cache, results or a data set."""
-    return _is_data(names) or any(mark in names for mark in _KEPT_AT_HOME)
+    code = any(name.endswith(tuple(all_suffixes())) for name in names)
+    marks = _KEPT_AT_HOME if code else (*_KEPT_AT_HOME, *_RESULTS)
+    return _is_data(names) or any(mark in names for mark in marks)
 
 
 def _is_data(names: Collection[str]) -> bool:
