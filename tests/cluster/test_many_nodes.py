@@ -190,7 +190,15 @@ def test_a_crew_that_will_not_have_room_again_leaves_its_trial_to_another(
     assert set(cluster.counted_deaths()) <= {0}
 
 
-@pytest.mark.parametrize(("placement", "cpus", "expected"), [("spread", (2, 2), {0, 1}), ("one_node", (1, 1, 2), {2})])
+@pytest.mark.parametrize(
+    ("placement", "cpus", "expected"),
+    [
+        ("spread", (2, 2), {0, 1}),
+        ("one_node", (1, 1, 2), {2}),
+        pytest.param("pack", (1, 2), {1}, id="pack, one has room"),
+        pytest.param("pack", (1, 1), {0, 1}, id="pack, none has room"),
+    ],
+)
 def test_a_crew_is_where_its_job_wants_it(
     cluster: Machines,
     drivers: list[Driver],
