@@ -14,14 +14,13 @@ a small net that sleeps, so that three of them fit two cores. They all train the
 another state than its own visible.
 
 Afterwards every trial must be there once, with every epoch once and the same numbers, finished in the journal, in
-Optuna and in MLflow alike; no process, actor, placement group or object in shared memory may be left. Exit code 1
-otherwise.
+Ray Tune, Optuna and MLflow alike; no process, actor, placement group or object in shared memory may be left. Exit code
+1 otherwise.
 Reported is by how much the next epoch of a trial that was hit came later than usual, by kind of kill.
 """
 
 import argparse
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -41,12 +40,12 @@ from common import (
     write_specs,
 )
 from faults import leftovers
-from faults.audit import Expected, audit, read_runs, read_states
+from faults.audit import Expected, audit, read_runs, read_states, read_tuned
 from faults.havoc import NAME, Havoc, Place, environment
 from faults.losses import by_kind, lost_seconds, usual_epoch
 from faults.plan import KINDS, make_plan
 from faults.processes import adopt_orphans
-from faults.raylets import Raylets
+from faults.raylets import Raylets, ray_folder, shared_memory
 
 NODES = 3
 EPOCHS = 10
@@ -122,7 +121,7 @@ def run(name: str, options: argparse.Namespace, place: Place, data: Path) -> dic
         replaced=variant.spare is None,
     )
     problems: list[str] = []
-    with _ray_folder() as ray, _shared_memory() as shared:
+    with ray_folder() as ray, shared_memory() as shared:
         with Raylets(Path(ray), Path(shared), nodes=variant.nodes, cpus=variant.cpus) as raylets:
             havoc = Havoc(place=place, raylets=raylets, plan=plan)
             havoc.run()
@@ -131,9 +130,10 @@ def run(name: str, options: argparse.Namespace, place: Place, data: Path) -> dic
             clean_after = time.monotonic() - ended
         problems += leftovers.of_cluster(Path(shared))
     events = place.events()
+    expected = Expected(trials=options.trials, epochs=EPOCHS)
     states = read_states(place.sweep / "study.db", NAME)
     runs, status = read_runs(f"sqlite:///{place.results / 'mlflow.db'}")
-    problems += audit(Expected(trials=options.trials, epochs=EPOCHS), events, states, runs, status)
+    problems += audit(expected, events, read_tuned(place.tune), states, runs, status)
     lost = lost_seconds(events, havoc.struck)
     began = min((event.time for event in events if hasattr(event, "time")), default=0.0)
     return {
@@ -146,15 +146,6 @@ def run(name: str, options: argparse.Namespace, place: Place, data: Path) -> dic
         "clean_after": clean_after,
         "seconds": max((event.time for event in events if hasattr(event, "time")), default=0.0) - began,
     }
-
-
-def _ray_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)
-
-
-def _shared_memory() -> tempfile.TemporaryDirectory[str]:
-    place = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    return tempfile.TemporaryDirectory(prefix="chaos-", dir=place, ignore_cleanup_errors=True)
 
 
 def rows_of(sides: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

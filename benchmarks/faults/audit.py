@@ -1,16 +1,18 @@
-"""What is wrong with the records of a sweep that should have gone well: journal, Optuna's study and MLflow, compared.
+"""What is wrong with the records of a sweep that should have gone well: journal, Ray Tune, Optuna's study and MLflow,
+compared.
 
 Every trial of the sweep is to finish, and all of them train the same thing from the same seed, so that their numbers
 are the same, too: a trial that went on from another state than its own shows.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainyard.tracking.events import Event, SweepEnded, TrialEnded, TrialEpoch, TrialStarted
+from trainyard.tracking.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEpoch, TrialStarted
 
 METRIC = "train/loss"
 """What is compared between trials, and looked up in MLflow."""
@@ -37,16 +39,33 @@ class Run:
     steps: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """A trial as the last driver's Ray Tune has it. epoch, state: of the last result that Tune heard."""
+
+    trial: int
+    status: str
+    epoch: int
+    state: str | None
+
+
 def audit(
-    expected: Expected, events: Sequence[Event], states: Sequence[str], runs: Sequence[Run], sweep_status: str
+    expected: Expected,
+    events: Sequence[Event],
+    tuned: Sequence[Tuned],
+    states: Sequence[str],
+    runs: Sequence[Run],
+    sweep_status: str,
 ) -> list[str]:
     """One line for each thing that is wrong; none if all is well.
 
-    states: of Optuna's trials, in the order of their numbers. sweep_status: of the sweep's own run in MLflow.
+    tuned: the trials of the last driver's Tune. states: of Optuna's trials, in the order of their numbers.
+    sweep_status: of the sweep's own run in MLflow.
     """
     return [
         *journal_problems(expected, events),
         *number_problems(events),
+        *tune_problems(expected, events, tuned),
         *study_problems(expected, states),
         *run_problems(expected, runs, sweep_status),
     ]
@@ -97,6 +116,25 @@ def number_problems(events: Sequence[Event]) -> list[str]:
     return problems
 
 
+def tune_problems(expected: Expected, events: Sequence[Event], tuned: Sequence[Tuned]) -> list[str]:
+    """Trials that the last driver's Tune has twice, or does not know to have ended with all their epochs, and those
+    that ended under this driver without it."""
+    begun = max((event.time for event in events if isinstance(event, SweepStarted)), default=0.0)
+    under_it = {event.trial for event in events if isinstance(event, TrialEnded) and event.time >= begun}
+    counts = Counter(trial.trial for trial in tuned)
+    problems = [
+        f"Tune: trial {trial} is there {counts[trial]} times"
+        for trial in sorted(under_it | set(counts))
+        if counts[trial] != 1
+    ]
+    ended = {"status": "TERMINATED", "epoch": expected.epochs, "state": "finished"}
+    for trial in tuned:
+        is_known = {name: getattr(trial, name) for name in ended}
+        if is_known != ended:
+            problems.append(f"Tune: trial {trial.trial} is {', '.join(map(str, is_known.values()))}")
+    return problems
+
+
 def study_problems(expected: Expected, states: Sequence[str]) -> list[str]:
     """Trials that Optuna does not know to be complete."""
     problems = [f"Optuna: trial {trial} is {state}" for trial, state in enumerate(states) if state != "COMPLETE"]
@@ -126,6 +164,11 @@ def run_problems(expected: Expected, runs: Sequence[Run], sweep_status: str) -> 
 def sampled_by(events: Sequence[Event], path: str) -> Mapping[float, int]:
     """The trials by the value that was sampled for one of the job's paths."""
     return {event.values[path]: event.trial for event in events if isinstance(event, TrialStarted)}
+
+
+def read_tuned(file: Path) -> list[Tuned]:
+    """What faults/observed.py wrote; nothing if it did not."""
+    return [Tuned(**trial) for trial in json.loads(file.read_text())] if file.exists() else []
 
 
 def read_states(database: Path, name: str) -> list[str]:

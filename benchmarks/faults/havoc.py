@@ -19,6 +19,7 @@ from trainyard.tracking.events import Event, TrialEpoch
 from trainyard.tracking.journal import Journal
 
 NAME = "chaos"
+OBSERVED = str(Path(__file__).with_name("observed.py"))
 POLL_SECONDS = 0.2
 STALL_SECONDS = 240.0
 """A sweep of which nothing is heard for so long counts as hung."""
@@ -43,6 +44,11 @@ class Place:
     @property
     def marks(self) -> Path:
         return self.folder / "marks"
+
+    @property
+    def tune(self) -> Path:
+        """What the last driver's Ray Tune knew at its end."""
+        return self.folder / "tune.json"
 
     @property
     def log(self) -> Path:
@@ -99,8 +105,9 @@ class Havoc:
             time.sleep(POLL_SECONDS)
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "trainyard", "sweep", *arguments, "--results", str(self.place.results)]
-        command += ["--address", self.raylets.address]
+        self.place.tune.unlink(missing_ok=True)
+        command = [sys.executable, OBSERVED, str(self.place.tune), "sweep", *arguments]
+        command += ["--results", str(self.place.results), "--address", self.raylets.address]
         with self.place.log.open("ab") as log:
             return subprocess.Popen(
                 command, cwd=self.place.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,17 @@ import psutil
 STORE_BYTES = 120 * 2**20
 HOST = "127.0.0.2"
 """On loopback; Ray takes 127.0.0.1 in an address for the machine's own one, on which nothing listens then."""
+
+
+def ray_folder() -> tempfile.TemporaryDirectory[str]:
+    """For what Ray writes, its sockets among it: their paths have 107 characters at most."""
+    return tempfile.TemporaryDirectory(prefix="raylets-", dir="/tmp", ignore_cleanup_errors=True)
+
+
+def shared_memory() -> tempfile.TemporaryDirectory[str]:
+    """For the object stores."""
+    place = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    return tempfile.TemporaryDirectory(prefix="raylets-", dir=place, ignore_cleanup_errors=True)
 
 
 class Raylets:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from faults.audit import Expected, Run, audit
+from faults.audit import Expected, Run, Tuned, audit
 from faults.losses import Struck, by_kind, lost_seconds, usual_epoch
 from faults.plan import make_plan
 
-from trainyard.tracking.events import Event, SweepEnded, TrialEnded, TrialEpoch, TrialStarted
+from trainyard.tracking.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEpoch, TrialStarted
 
 EXPECTED = Expected(trials=2, epochs=3)
+TUNED = [Tuned(trial=trial, status="TERMINATED", epoch=3, state="finished") for trial in range(2)]
 STATES = ["COMPLETE", "COMPLETE"]
 RUNS = [Run(trial=trial, status="FINISHED", steps=(1, 2, 3)) for trial in range(2)]
 
@@ -29,11 +30,12 @@ def sweep(*, seconds: float = 1.0) -> list[Event]:
 
 def problems(
     events: Sequence[Event] | None = None,
+    tuned: Sequence[Tuned] = TUNED,
     states: Sequence[str] = STATES,
     runs: Sequence[Run] = RUNS,
     status: str = "FINISHED",
 ) -> str:
-    return "; ".join(audit(EXPECTED, sweep() if events is None else events, states, runs, status))
+    return "; ".join(audit(EXPECTED, sweep() if events is None else events, tuned, states, runs, status))
 
 
 def test_nothing_is_wrong_with_a_sweep_that_went_well() -> None:
@@ -71,6 +73,26 @@ def test_a_trial_that_went_on_from_another_state_is_seen() -> None:
 
 def test_a_sweep_that_did_not_finish_is_seen() -> None:
     assert problems(sweep()[:-1]) == "journal: the sweep did not finish"
+
+
+@pytest.mark.parametrize(
+    ("tuned", "said"),
+    [
+        (TUNED[:1], "Tune: trial 1 is there 0 times"),
+        ([*TUNED, TUNED[0]], "Tune: trial 0 is there 2 times"),
+        ([TUNED[0], replace(TUNED[1], status="ERROR")], "Tune: trial 1 is ERROR, 3, finished"),
+        ([TUNED[0], replace(TUNED[1], epoch=2, state=None)], "Tune: trial 1 is TERMINATED, 2, None"),
+    ],
+)
+def test_tune_that_disagrees_is_seen(tuned: list[Tuned], said: str) -> None:
+    assert problems(tuned=tuned) == said
+
+
+def test_trials_that_ended_under_an_earlier_driver_are_not_asked_of_tune() -> None:
+    *earlier, last, end = sweep()
+    events = [*earlier, replace(last, time=4.0), end]
+    resumed = SweepStarted(name="chaos", job={}, time=3.5)
+    assert problems([*earlier, resumed, *events[-2:]], tuned=TUNED[1:]) == ""
 
 
 @pytest.mark.parametrize(
