@@ -1,6 +1,10 @@
 """What the driver spends on a trial when it has many slots: trials that do nothing, on CPUs that are only counted.
 
-    python benchmarks/many_slots.py [--trials 2000] [--slots 2,64] [--json FILE]
+    python benchmarks/many_slots.py [--trials 2000] [--sides 2,64,16x4] [--json FILE]
+
+2      two slots on one node
+64     64 slots on one node
+16x4   16 nodes of four slots, beside a head without any: so many raylets on this machine
 
 Everything is real but the slots' workers, which answer at once (sides/empty_slot.py). Ray is told that this machine
 has as many CPUs as there are slots; each slot is a process of its own, some 200 MiB of memory. With trials that take no
@@ -9,13 +13,17 @@ in. *Early* is the first window of trials after each slot has had two, *late* th
 seconds per trial, which a busy machine hardly changes, its memory, and how long the slots took to come up.
 """
 
+import argparse
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from common import JOB, attempt, header, import_digits, parser_of, report_sides, run_side, temporary_folder, write_specs
+from faults.raylets import Raylets, ray_folder, shared_memory
 from sweep_scale import PARAMETERS, cost
 
 SECONDS_PER_TRIAL, SECONDS_PER_SLOT = 2.0, 20.0
@@ -30,13 +38,56 @@ RAY = {
 }
 
 
-def run(slots: int, trials: int, folder: Path, data: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Side:
+    """So many nodes of so many slots. nodes: None for the Ray that a sweep starts by itself."""
+
+    slots: int
+    nodes: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.slots} slots" if self.nodes is None else f"{self.slots} slots on {self.nodes} nodes"
+
+
+def side_of(text: str) -> Side:
+    """`64`, or `16x4` for 16 nodes of four slots."""
+    nodes, times, each = text.partition("x")
+    try:
+        numbers = [int(nodes), *([int(each)] if times else [])]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: slots, as 64, or nodes and the slots of each, as 16x4")
+    return Side(numbers[0] * numbers[1], numbers[0]) if times else Side(numbers[0])
+
+
+def sides_of(text: str) -> list[Side]:
+    return [side_of(part) for part in text.split(",")]
+
+
+@contextlib.contextmanager
+def cluster_of(side: Side) -> Iterator[dict[str, str]]:
+    """The options by which the sweep finds the nodes of a side."""
+    if side.nodes is None:
+        yield {}
+        return
+    with (
+        ray_folder() as ray,
+        shared_memory() as shared,
+        Raylets(Path(ray), Path(shared), nodes=side.nodes, cpus=side.slots // side.nodes) as raylets,
+    ):
+        yield {"address": raylets.address}
+
+
+def run(side: Side, trials: int, folder: Path, data: Path) -> dict[str, Any]:
     training = {**JOB["training"], "epochs": 1, "clip_grad_norm": 1.0}
     job = {**JOB, "data": {"path": str(data)}, "training": training}
-    search = {"sampler": "random", "scheduler": "none", "trials": trials, "max_concurrent": slots}
+    search = {"sampler": "random", "scheduler": "none", "trials": trials, "max_concurrent": side.slots}
     write_specs(folder, job, {"parameters": PARAMETERS, "search": search})
-    timeout = SECONDS_PER_TRIAL * trials + SECONDS_PER_SLOT * slots
-    return run_side("empty_sweep", folder, every=window(trials), cpus=slots, timeout=timeout)
+    timeout = SECONDS_PER_TRIAL * trials + SECONDS_PER_SLOT * side.slots
+    with cluster_of(side) as options:
+        return run_side("empty_sweep", folder, every=window(trials), cpus=side.slots, timeout=timeout, **options)
 
 
 def window(trials: int) -> int:
@@ -69,10 +120,11 @@ def figures(result: Mapping[str, Any], slots: int) -> dict[str, Any]:
     }
 
 
-def rows_of(sides: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def rows_of(sides: Mapping[Side, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
-            "slots": slots,
+            "slots": side.slots,
+            "nodes": side.nodes or 1,
             "trials": values["trials"],
             "slots up s": values["slots_up"],
             "early s/trial": values["early"],
@@ -85,43 +137,45 @@ def rows_of(sides: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
             "missing after all": values["missing"],
             "stopping s": values["stopping"],
         }
-        for slots, values in sides.items()
+        for side, values in sides.items()
     ]
 
 
-def ratios(sides: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def ratios(sides: Mapping[Side, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    for slots, values in sides.items():
-        found[f"{slots} slots: late / early"] = {"value": values["growth"], "at_most": 1.2}
-        found[f"{slots} slots: trials missing in MLflow"] = {"value": values["missing"], "at_most": 0.0}
-    few, many = min(sides, default=0), max(sides, default=0)
-    if few != many:
-        value = sides[many]["cpu_late"] / sides[few]["cpu_late"]
-        found[f"driver CPU of a trial, {many} slots / {few}"] = {"value": value, "at_most": 1.5}
+    for side, values in sides.items():
+        found[f"{side.name}: late / early"] = {"value": values["growth"], "at_most": 1.2}
+        found[f"{side.name}: trials missing in MLflow"] = {"value": values["missing"], "at_most": 0.0}
+    few = min(sides, key=lambda side: side.slots, default=Side(0))
+    for side in sides:
+        if side.slots > few.slots:
+            value = sides[side]["cpu_late"] / sides[few]["cpu_late"]
+            found[f"driver CPU of a trial, {side.name} / {few.name}"] = {"value": value, "at_most": 1.5}
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--trials", type=int, default=2000, help="with each number of slots (default 2000)")
-    parser.add_argument("--slots", default="2,64", help="numbers of slots (default 2,64)")
+    parser.add_argument("--trials", type=int, default=2000, help="of each side (default 2000)")
+    parser.add_argument("--sides", type=sides_of, default="2,64,16x4", help="default 2,64,16x4")
     options = parser.parse_args(arguments)
-    numbers = [int(number) for number in options.slots.split(",")]
-    least = max(3 * slots + 3 * window(options.trials) for slots in numbers)
-    if min(numbers) < 1 or options.trials < least:
+    least = max(3 * side.slots + 3 * window(options.trials) for side in options.sides)
+    if options.trials < least:
         parser.error(f"--trials must be at least {least} for so many slots: the first ones are not counted")
     head = header()
     os.environ.update(RAY)
-    sides: dict[int, dict[str, Any]] = {}
+    sides: dict[Side, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     with temporary_folder() as folder:
         data = import_digits(folder)
-        for slots in numbers:
-            with attempt(f"{slots} slots", failed):
-                sides[slots] = figures(run(slots, options.trials, folder / str(slots), data), slots)
-                costs = ", ".join(f"{last}: {1e3 * value:.0f}" for last, value in sides[slots]["windows"].items())
-                print(f"{slots} slots, ms per trial up to trial {costs}", flush=True)
-    report_sides(options, head, rows_of(sides), ratios(sides), {"sides": sides}, failed)
+        for side in options.sides:
+            with attempt(side.name, failed):
+                place = folder / side.name.replace(" ", "-")
+                sides[side] = figures(run(side, options.trials, place, data), side.slots)
+                costs = ", ".join(f"{last}: {1e3 * value:.0f}" for last, value in sides[side]["windows"].items())
+                print(f"{side.name}, ms per trial up to trial {costs}", flush=True)
+    measured = {"sides": {side.name: values for side, values in sides.items()}}
+    report_sides(options, head, rows_of(sides), ratios(sides), measured, failed)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from trainyard.cluster.nodes import read_cluster
 from trainyard.cluster.session import connected
 from trainyard.data.dataset import Dataset
 from trainyard.spec.load import load
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="with job.yaml and space.yaml; for results")
     parser.add_argument("--every", type=int, default=100, help="trials between two looks at memory and MLflow")
     parser.add_argument("--cpus", type=int, default=2, help="of the Ray that it starts, each for a slot")
+    parser.add_argument("--address", help="of a running cluster with so many CPUs, instead")
     options = parser.parse_args()
     job, space = load(options.folder / "job.yaml", options.folder / "space.yaml")
     assert space is not None
@@ -83,7 +85,7 @@ def main() -> None:
     arrived = options.folder / "arrived"
     arrived.mkdir()
     os.environ |= {"BENCHMARK_SLOTS": str(options.cpus), "BENCHMARK_ARRIVED": str(arrived)}
-    with connected(cpus=options.cpus) as nodes:
+    with connected(address=options.address, cpus=options.cpus) as nodes:
         from empty_slot import EmptySlot
 
         from trainyard.sweep import run
@@ -96,7 +98,8 @@ def main() -> None:
             tracking_uri=f"sqlite:///{database}",
         )
         with patch.object(run, "Slot", EmptySlot):
-            outcome = run.run_sweep(sweep, nodes, listeners=[watch.take])
+            look = read_cluster if options.address else None
+            outcome = run.run_sweep(sweep, nodes, listeners=[watch.take], look=look)
         closed = time.time()
     if outcome.state != "finished":
         raise SystemExit(f"the sweep {outcome.state}: {outcome.reason}")
