@@ -56,7 +56,11 @@ ATTRIBUTES = {
         "_trials",
     ],
     "ray.tune.experiment.trial:Trial": ["run_metadata.num_failures += 1"],
-    "ray.tune.schedulers.hyperband:HyperBandScheduler": ["_trial_info[trial]", "_live_trials[trial]"],
+    "ray.tune.schedulers.hyperband:HyperBandScheduler": [
+        "_trial_info[trial]",
+        "_live_trials[trial]",
+        "is_being_processed",
+    ],
 }
 
 NAMES = [
@@ -64,7 +68,7 @@ NAMES = [
     "ray.tune.tune:air_usage.tag_callbacks",
     "ray.tune.experiment.trial:get_trainable_cls",
     "ray.tune.experiment.trial:validate_trainable",
-    "ray.tune.schedulers.hyperband:_Bracket.continue_trial",
+    *(f"ray.tune.schedulers.hyperband:_Bracket.{name}" for name in ("continue_trial", "cur_iter_done", "finished")),
     "ray._private.worker:print_to_stdstream",
     "ray._private.state:state.get_draining_nodes",
     "ray._private.state:state.get_cluster_config",

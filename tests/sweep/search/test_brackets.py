@@ -18,10 +18,6 @@ class Contestant:
         self.trial_id = f"contestant-{number}"
         self.status = "PENDING"
         self.is_saving = False
-        self.recovers = False
-
-    def should_recover(self) -> bool:
-        return self.recovers
 
 
 class Controller:
@@ -51,10 +47,19 @@ class Controller:
 
     def lose_slot(self, trial: Contestant) -> None:
         """It goes on in another one: Tune tells a scheduler of an error, and adds the trial again."""
-        trial.recovers, trial.status = True, "ERROR"
+        trial.status = "ERROR"
         self.scheduler.on_trial_error(self, trial)
         trial.status = "PENDING"
         self.scheduler.on_trial_add(self, trial)
+
+    def fail(self, trial: Contestant) -> None:
+        """For good."""
+        self.scheduler.on_trial_error(self, trial)
+        trial.status = "ERROR"
+
+    def wake_all(self) -> None:
+        while (trial := self.next()) is not None:
+            trial.status = "RUNNING"
 
     def next(self) -> Contestant | None:
         chosen: Contestant | None = self.scheduler.choose_trial_to_run(self)
@@ -112,6 +117,35 @@ def test_one_that_will_not_come_back_is_not_waited_for(controller: Controller, b
     *others, last = bracket
     for place, trial in enumerate(others):
         controller.report(trial, 1, place / 10)
-    last.status = "ERROR"
-    controller.scheduler.on_trial_error(controller, last)
+    controller.fail(last)
     assert [trial.status for trial in others[:5]] == ["TERMINATED"] * 5
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "PENDING"])
+def test_nor_is_it_where_three_were_left(controller: Controller, bracket: list[Contestant], status: str) -> None:
+    for place, trial in enumerate(bracket):
+        controller.report(trial, 1, place / 10)
+    *others, last = bracket[-3:]
+    controller.wake_all()
+    for trial in others:
+        controller.report(trial, 3, 0.5)
+        assert trial.status == "PAUSED"
+    last.status = status
+    controller.fail(last)
+    assert controller.next() in others
+
+
+def test_those_that_are_beyond_the_next_rung_are_halved_at_once(
+    controller: Controller, bracket: list[Contestant]
+) -> None:
+    """A resumed sweep begins with new brackets, and with trials that have trained before."""
+    for trial in controller.trials[:-9]:
+        trial.status = "RUNNING"
+    *others, best = bracket
+    for trial in others[:2]:
+        controller.report(trial, 5, 0.8)
+    controller.report(best, 5, 0.9)
+    for trial in others[2:]:
+        controller.report(trial, 1, 0.1)
+    assert {trial.status for trial in others} == {"TERMINATED"}
+    assert controller.next() is best

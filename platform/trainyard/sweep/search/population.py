@@ -59,7 +59,7 @@ class Population(PopulationBasedTraining):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         super().on_trial_error(tune_controller, trial)
-        if not trial.should_recover():  # else it goes on in another slot, and is waited for
+        if trial.status != Trial.ERROR:  # else it goes on in another slot, and is waited for
             self._go_on_without(tune_controller, trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
