@@ -7,7 +7,7 @@
     ├── UsageError              2   asked for in a wrong way: a name in use, a folder that can't be written, no answer
     │   └── InfeasibleError     2   the cluster can never hold what the job asks for
     ├── DataError               2   a data set is missing, half-written or unreadable
-    │   └── StorageError        2   what holds it can't be read from this machine, or not now
+    │   └── StorageError        2   what holds it, or weights, can't be read from this machine, or not now
     └── RunError                1   something that had started failed
         ├── TrialError          1   one trial failed: its model raised, it ran out of memory, ...
         │   └── Diverged        1   its loss became NaN or infinite

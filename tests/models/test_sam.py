@@ -178,6 +178,19 @@ def test_a_folder_without_weights_and_a_hub_that_does_not_answer_say_what_to_do(
         hub.located("facebook/sam-vit-base")
 
 
+def test_a_repository_that_has_no_weights_is_the_trials_own_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def refusing(*arguments: Any, local_files_only: bool = False, **settings: Any) -> str:
+        raise (LocalEntryNotFoundError if local_files_only else EntryNotFoundError)("there is no such file")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refusing)
+    with pytest.raises(
+        TrialError, match=r"facebook/sam can't be had .*: there is no such file\. Is that the repository"
+    ):
+        hub.located("facebook/sam")
+
+
 def test_the_hub_is_asked_only_for_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 

@@ -171,14 +171,14 @@ def test_a_pickle_from_outside_is_refused_and_nothing_of_it_runs(tmp_path: Path)
 def test_a_file_that_is_something_else(suffix: str, content: bytes, tmp_path: Path) -> None:
     file = tmp_path / f"page{suffix}"
     file.write_bytes(content)
-    assert f"the weights {file} " in problem_of(file)
+    assert f"the weights {file} " in problem_of(file, kind=TrainyardError)
 
 
 def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
     for way in ("safetensors", "state_dict", "checkpoint of a trial"):
         file = WAYS[way](Net().state_dict(), tmp_path / "w")
         file.write_bytes(file.read_bytes()[:-100])
-        assert f"the weights {file} " in problem_of(file), way
+        assert f"the weights {file} " in problem_of(file, kind=StorageError), way
 
 
 def test_a_file_without_tensors_by_name(tmp_path: Path) -> None:
@@ -277,4 +277,4 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").touch()
-    assert problem_of(tmp_path / "weights.pt").endswith("weights.pt are an empty file.")
+    assert problem_of(tmp_path / "weights.pt", kind=StorageError).endswith("weights.pt are an empty file.")

@@ -200,8 +200,9 @@ def _require_shipped(root: Path, model: str, file: Path, found: Collection[str])
     if inside(root, file) not in found:
         raise UsageError(
             f"model {model}: {file} would not be shipped, as a folder with one of {', '.join(_KEPT_AT_HOME)} is "
-            "taken for an environment or a cache, and one with a manifest.json and Parquet files for a data "
-            "set. Put the code into a folder without them."
+            f"taken for an environment or a cache, one with one of {', '.join(_RESULTS)} and no code beside it for "
+            "results, and one with a manifest.json and Parquet files for a data set. Put the code into a folder "
+            "without them."
         )
 
 
@@ -279,7 +280,7 @@ def _is_secret(file: Path) -> bool:
 
 
 def _stays_at_home(names: Collection[str]) -> bool:
-    """Whether a folder with these files is an environment, a cache, results or a data set."""
+    """Whether a folder with these files is an environment, a cache, results without code, or a data set."""
     code = any(name.endswith(tuple(all_suffixes())) for name in names)
     marks = _KEPT_AT_HOME if code else (*_KEPT_AT_HOME, *_RESULTS)
     return _is_data(names) or any(mark in names for mark in marks)

@@ -61,8 +61,8 @@ def feature_extractor(settings: Backbone, image: tuple[int, int, int]) -> Frozen
     """The layers of one of torchvision's nets up to `settings.until`, frozen.
 
     image: (3, height, width). A relative path of weights is in the working directory of this process; that of a job is
-    made absolute by `ModelSettings.located`. TrialError for a node that isn't there, and if the weights can't be had or
-    don't fit.
+    made absolute by `ModelSettings.located`. TrialError for a node that isn't there, and if the weights don't fit
+    (StorageError if they can't be had).
     """
     architecture, weights = settings.architecture, settings.weights
     net = build_net(architecture, image=image, outputs=CLASSES, initialise=weights is None)
@@ -75,7 +75,7 @@ def layers_until(net: nn.Module, node: str, settings: Backbone) -> nn.Module:
     """The layers of a net of torchvision's up to a node, with the pretrained weights that are asked for.
 
     They answer with {"features": Tensor}, and are the modules of the net itself, by the same paths. TrialError for a
-    node that isn't there, and if the weights can't be had or don't fit.
+    node that isn't there, and if the weights don't fit (StorageError if they can't be had).
     """
     layers = _until(net, node, settings.architecture)
     if settings.weights is not None:

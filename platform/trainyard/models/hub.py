@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from trainyard.errors import StorageError
+from trainyard.errors import StorageError, TrialError
 from trainyard.spec.pretrained import SUFFIXES
 
 FILE = "model.safetensors"
@@ -13,7 +13,7 @@ FILE = "model.safetensors"
 def located(weights: str) -> Path:
     """The file of weights: `weights` itself, of a folder the one in it, of a repository what is downloaded from there.
 
-    StorageError if there is no such folder, or if the repository can't be had.
+    StorageError if the folder has no such file, or if the hub doesn't answer; TrialError if that has none.
     """
     if weights.endswith(SUFFIXES):
         return Path(weights)
@@ -28,7 +28,7 @@ def located(weights: str) -> Path:
 def _downloaded(repository: str) -> Path:
     """What is kept of it on this machine, or what the hub sends."""
     from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         # Every trial, worker and task asks: the hub itself is asked for what isn't here yet, and for nothing else.
@@ -37,7 +37,9 @@ def _downloaded(repository: str) -> Path:
         return Path(hf_hub_download(repository, FILE))
     except Exception as error:  # of the network, of the hub, of its client: there are a dozen kinds
         reason = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
-        raise StorageError(
+        unreachable = isinstance(error, LocalEntryNotFoundError)
+        refused = isinstance(error, RepositoryNotFoundError | EntryNotFoundError) and not unreachable
+        raise (TrialError if refused else StorageError)(
             f"the weights {repository} can't be had from Hugging Face's hub: {reason}. Is that the repository's name? "
             f"Without internet, download its {FILE} elsewhere and name the file or its folder as model.weights; what "
             f"was downloaded before is looked for in {constants.HF_HUB_CACHE}."

@@ -34,7 +34,7 @@ class MobilenetUnet(PartlyFrozen):
 
     Answers with logits (N, outputs, height, width). The decoder is that of TensorFlow's tutorial on image segmentation:
     4,660,323 parameters for three outputs, over 1,811,712 of the encoder. TrialError for images that are too small or
-    have other channels, and if the weights can't be had or don't fit.
+    have other channels, and if the weights don't fit (StorageError if they can't be had).
     """
 
     def __init__(

@@ -171,7 +171,7 @@ def build(
     """SAM after its image encoder where embeddings are shared, and else the whole.
 
     image: (3, height, width). encoder: the sizes of `tiny`. embeddings: a spec.models.promptable.Embeddings' settings;
-    shared if absent. TrialError if the weights can't be had or don't fit.
+    shared if absent. TrialError if the weights don't fit (StorageError if they can't be had).
     """
     settings: dict[str, Any] = {
         "architecture": architecture,

@@ -15,9 +15,9 @@ from trainyard.spec.pretrained import WITH_DROPOUT
 class Torchvision(PartlyFrozen):
     """One of torchvision's nets, by its name there; answers with logits (N, outputs).
 
-    image: (3, height, width). weights: see `load_weights`; the head is only theirs if it has as many classes.
-    freeze: see `frozen_by`, with torchvision's paths. dropout: of the dropout layers that the classifier has.
-    TrialError if the weights can't be had or don't fit, and for images that the architecture can't take.
+    image: (3, height, width). weights: see `load_weights`; the head is only theirs if it has as many classes. freeze:
+    see `frozen_by`, with torchvision's paths. dropout: of the dropout layers that the classifier has. TrialError if the
+    weights don't fit (StorageError if they can't be had), and for images that the architecture can't take.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class TorchvisionDetection(PartlyFrozen):
 
     image: (3, height, width). weights, weights_backbone: see `load_weights`, of the whole net or of its backbone; the
     head is only theirs if it has as many classes. freeze: see `frozen_by`, with torchvision's paths. TrialError if the
-    weights can't be had or don't fit.
+    weights don't fit (StorageError if they can't be had).
 
     Images aren't resized, but for those whose names say a size (ssd300, ssdlite320): these resize images and boxes to
     it, and what they find back. Each term of the loss is the mean over the images of that of one image, where

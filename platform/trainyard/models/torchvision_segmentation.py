@@ -23,8 +23,8 @@ class TorchvisionSegmentation(PartlyFrozen):
     answer, from a coarser level, whose loss would be no term of the mix that trials are compared by.
 
     image: (3, height, width), of any size from 32x32 on. weights: see `load_weights`; the last layer is only theirs if
-    it has as many classes. freeze: see `frozen_by`, with torchvision's paths. TrialError if the weights can't be had or
-    don't fit, and for images that the architecture can't take.
+    it has as many classes. freeze: see `frozen_by`, with torchvision's paths. TrialError if the weights don't fit
+    (StorageError if they can't be had), and for images that the architecture can't take.
     """
 
     def __init__(

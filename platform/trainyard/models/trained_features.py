@@ -63,8 +63,8 @@ class _FeaturesOf(nn.Module):
 def trained_features(settings: TrainedBackbone, image: tuple[int, int, int]) -> Layers:
     """The layers that a detector's backbone has.
 
-    image: (3, height, width). TrialError for a node that isn't there or that has no feature maps, if the weights can't
-    be had or don't fit, and for images of which nothing is left.
+    image: (3, height, width). TrialError for a node that isn't there or that has no feature maps, if the weights don't
+    fit (StorageError if they can't be had), and for images of which nothing is left.
     """
     architecture = settings.architecture
     if architecture.startswith("vgg") and settings.weights is None:

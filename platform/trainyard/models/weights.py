@@ -122,11 +122,11 @@ def read_file(path: Path, *, under: tuple[str, ...] = ("",)) -> State:
     """The tensors of a file by name: safetensors, what torch.save made of a state_dict, or the checkpoint of a trial.
 
     under: how the names of those that are needed begin; of a safetensors file no others are read. StorageError if the
-    file is not there or the system refuses it, TrialError if it holds something else.
+    file is not there, damaged, or refused by the system; TrialError if it holds something else.
     """
     try:
         if path.stat().st_size == 0:
-            raise TrialError(f"the weights {path} are an empty file.")
+            raise StorageError(f"the weights {path} are an empty file.")
         if path.suffix == ".safetensors":
             from safetensors import SafetensorError, safe_open
 
@@ -135,7 +135,7 @@ def read_file(path: Path, *, under: tuple[str, ...] = ("",)) -> State:
                     names: list[str] = list(stored.keys())
                     return {name: stored.get_tensor(name) for name in names if name.startswith(under)}
             except SafetensorError as error:
-                raise TrialError(f"the weights {path} are no safetensors file: {_first_line(error)}.") from error
+                raise StorageError(f"the weights {path} are no safetensors file: {_first_line(error)}.") from error
         with path.open("rb") as file:
             of_a_trial = file.read(len(MAGIC)) == MAGIC
         if of_a_trial:
@@ -150,10 +150,10 @@ def read_file(path: Path, *, under: tuple[str, ...] = ("",)) -> State:
             f"the weights {path} aren't read: they are no tensors, or hold other Python objects too, which could run "
             "code. Save them with torch.save(model.state_dict(), path), or as safetensors."
         ) from error
-    except TrialError:
+    except (StorageError, TrialError):
         raise
     except Exception as error:  # a damaged file makes torch's reader raise whatever it stumbles over
-        raise TrialError(f"the weights {path} can't be read: {_first_line(error)}.") from error
+        raise StorageError(f"the weights {path} can't be read: {_first_line(error)}.") from error
 
 
 def _tensors(loaded: Any, path: Path) -> State:

@@ -19,7 +19,7 @@ EXTRACTION_WEIGHTS = "trainyard.extraction_weights"
 def opening(name: str, job: Job, space: Space | None, manifest: Manifest) -> SweepStarted:
     """The specs as they were resolved, the environment, the git commit, the fingerprints of data and of weights.
 
-    TrialError if the file of their weights can't be read.
+    StorageError if the file of their weights can't be read.
     """
     environment = describe_environment(job.directory)
     return SweepStarted(

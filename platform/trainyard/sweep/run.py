@@ -14,7 +14,7 @@ from ray import tune
 from trainyard.cluster.nodes import ClusterState, died_with_its_node
 from trainyard.data.cache import SharedData, share
 from trainyard.data.dataset import Dataset
-from trainyard.errors import RunError
+from trainyard.errors import RunError, StorageError
 from trainyard.spec.job import Job
 from trainyard.spec.space import Space
 from trainyard.sweep.contact_sheets import MOST_TRIALS, draw_contact_sheets
@@ -37,7 +37,7 @@ from trainyard.sweep.search.study import Study
 from trainyard.sweep.searcher import SLOT_DEATHS, LedgerSearcher, TuneWatcher
 from trainyard.sweep.signals import handled
 from trainyard.sweep.slots.slot import Slot, SlotOrders
-from trainyard.sweep.slots.workers import describe
+from trainyard.sweep.slots.workers import describe, reason_of
 from trainyard.sweep.stopper import SweepStopper
 from trainyard.tracking.events import Event, SweepState, TrialEpoch
 from trainyard.tracking.journal import Journal
@@ -130,7 +130,10 @@ def _train_all(
     """Let Tune run until all trials have ended, or until there is a reason to stop; return state and reason."""
     if ledger.remaining == 0:
         return "finished", ""
-    data = _share(sweep, plan)
+    try:
+        data = _share(sweep, plan)
+    except StorageError as error:
+        return "failed", reason_of(error)
     concurrency, pauses = Concurrency(plan.slots), pauses_trials(sweep.space)
     searcher = LedgerSearcher(ledger, concurrency=None if pauses else concurrency)
     roster = beside_driver(Roster)

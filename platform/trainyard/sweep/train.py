@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainyard.data.dataset import Dataset
 from trainyard.data.loading import DataPlan
-from trainyard.errors import RunError
+from trainyard.errors import RunError, StorageError
 from trainyard.spec.job import Job
 from trainyard.sweep.ledger import Listener
 from trainyard.sweep.opening import opening
@@ -19,7 +19,7 @@ from trainyard.sweep.results.folder import SweepFolder
 from trainyard.sweep.results.mirror import Mirror, NoMirror
 from trainyard.sweep.slots.assignment import Assignment
 from trainyard.sweep.slots.trial_run import Result, TrialRun
-from trainyard.sweep.slots.workers import Workers, describe
+from trainyard.sweep.slots.workers import Workers, describe, reason_of
 from trainyard.tracking.events import Event, SweepEnded, TrialEpoch, TrialNote, TrialStarted
 from trainyard.tracking.journal import Journal
 from trainyard.tracking.recorder import recording
@@ -129,9 +129,12 @@ def _train(training: Training, workers: Workers, record: TrialRecord, send: Call
 def _workers(training: Training) -> Iterator[Workers]:
     job = training.job
     if not training.on_ray:
-        yield _solo(training, _read_here(training))
+        with _storage_may_be_away():
+            read = _read_here(training)
+        yield _solo(training, read)
         return
-    data = _shared(training)
+    with _storage_may_be_away():
+        data = _shared(training)
     if not job.resources.crew:
         yield from _alone(training, data)
         return
@@ -144,6 +147,15 @@ def _workers(training: Training) -> Iterator[Workers]:
         yield CrewWorkers(mailbox)
     finally:
         close_crews([crew])
+
+
+@contextlib.contextmanager
+def _storage_may_be_away() -> Iterator[None]:
+    """Then the training is unfinished, and can be resumed."""
+    try:
+        yield
+    except StorageError as error:
+        raise RunError(reason_of(error)) from error
 
 
 def _share_of_crew(training: Training) -> int:

@@ -17,7 +17,8 @@ def prepare_process(threads: int) -> None:
 
     By itself glibc hands large blocks back to the system and takes them anew, zeroed page by page, in every training
     step: a fifth to a third of the time on a CPU (crew_scaling in benchmarks/README.md). A thread but the first, as Ray
-    Train's are, has heaps of its own, and loses each one that is empty for a moment: another tenth. Whoever sets
+    Train's are, has heaps of its own, and loses each one that is empty for a moment: another tenth. A block of
+    more than 64 MiB in such a thread comes from the system each time, whatever is set here. Whoever sets
     variables of glibc's, `MALLOC_...`, has it their way.
     """
     import torch

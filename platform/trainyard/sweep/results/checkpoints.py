@@ -1,7 +1,7 @@
 """The states of trials: one folder a trial, `last.pt` to go on from and `best.pt` to keep, with its pictures.
 
 The workers write them (`training.checkpoint`, `training.pictures`), on storage that the nodes share, and a slot writes
-beside them which epochs were best (`sweep.bests`) and from which state of Tune `last.pt` descends. The driver deletes
+beside them which epochs were best (`results.bests`) and from which state of Tune `last.pt` descends. The driver deletes
 states, once it has recorded that a trial has ended: `last.pt` always, `best.pt` but for the best trials of the sweep.
 Pictures stay: MLflow may take them late, and all of a trial's are smaller than a state.
 """

@@ -5,7 +5,7 @@ for a while is taken to be dead. Of drivers that claim a sweep at once the last 
 it does anything. A driver that was only asleep, or cut off, finds another's claim when it comes back, before it begins
 to write anything, and stops. One that is stopped in the middle of an upload (a paused machine) ends that upload first:
 the other replaces within seconds what came so, and what it can't replace any more is told when it is fetched
-(`sweep.mark`).
+(`results.mark`).
 
 On a disk the claim is a lock, from the first check to the last record.
 """

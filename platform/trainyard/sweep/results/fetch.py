@@ -1,7 +1,7 @@
 """A sweep's records from its bucket to the disk of the driver that goes on with it.
 
-What `sweep.mirror` brings there is copied object by object, and a driver may die in between. The study says which
-events of the journal go with it (`sweep.mark`); what the journal holds beyond is cut off.
+What `results.mirror` brings there is copied object by object, and a driver may die in between. The study says which
+events of the journal go with it (`results.mark`); what the journal holds beyond is cut off.
 
 From the first driver's start on there are a journal and a study, empty ones at first. One that is missing has been lost
 by others, and nothing is concluded from that.

@@ -13,8 +13,8 @@
     tune/  crews/  ray.log               scratch space and messages of Ray
 
 On a disk all of it is in one place. Of a sweep in a bucket the driver keeps the specs, the journal, the study and Ray's
-messages on its own disk as well, and brings them to the bucket while they grow (`sweep.mirror`): neither a journal nor
-a database can be appended to there. Everything else is in the bucket only.
+messages on its own disk as well, and brings them to the bucket while they grow (`results.mirror`): neither a journal
+nor a database can be appended to there. Everything else is in the bucket only.
 """
 
 import contextlib

@@ -2,8 +2,8 @@
 
 A bucket takes whole objects only, so the journal and the study grow on the driver's disk, and whole copies of them
 replace those in the bucket. What another machine finds there is always one moment of the sweep: the study says which
-events of the journal go with it (`sweep.mark`), the journal is brought first, and what it holds beyond is cut off when
-it is fetched.
+events of the journal go with it (`results.mark`), the journal is brought first, and what it holds beyond is cut off
+when it is fetched.
 
 The recorder tells MLflow nothing that is not in the bucket yet (`Journal.sync`). So after the death of the driver's
 machine MLflow never knows of an epoch that the next driver would tell again.

@@ -29,8 +29,8 @@ class Workers(Protocol):
     """The workers of one slot. One trial at a time; calls come from one thread.
 
     `start` and `epoch` may raise TrialError or Diverged, with what was found until then: the trial has then ended and
-    the workers are ready for the next `start`; so they are after the RunError by which they say that the data can't be
-    read, which is no doing of the trial. `save` raises RunError where the disk refuses, `draw` only tells of it.
+    the workers are ready for the next `start`; so they are after the RunError by which they say that data or weights
+    can't be read, which is no doing of the trial. `save` raises RunError where the disk refuses, `draw` tells of it.
     Workers that live in other processes may raise CrewLost at any time: `start` again with a state. After `leave`, too,
     a trial goes on with `start` and a state.
     """
