@@ -13,10 +13,10 @@ is killed after how many epochs; raylets are replaced after some seconds, and a 
 a small net that sleeps, so that three of them fit two cores. They all train the same, which makes one that went on from
 another state than its own visible.
 
-Afterwards every trial must be there once, with every epoch once and the same numbers, finished in the journal, in
-Ray Tune, Optuna and MLflow alike; no process, actor, placement group or object in shared memory may be left. Exit code
-1 otherwise.
-Reported is by how much the next epoch of a trial that was hit came later than usual, by kind of kill.
+Afterwards every trial must be there once, with every epoch once and the same numbers, finished in the journal, Optuna,
+MLflow and the last driver's Ray Tune alike; no process, actor, placement group or object in shared memory may be left.
+Exit code 1 otherwise. Reported is by how much the next epoch of a trial that was hit came later than usual, by kind of
+kill.
 """
 
 import argparse

@@ -22,7 +22,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from common import JOB, attempt, header, import_digits, parser_of, report_sides, run_side, temporary_folder, write_specs
+from common import (
+    JOB,
+    SideFailed,
+    attempt,
+    header,
+    import_digits,
+    parser_of,
+    report_sides,
+    run_side,
+    temporary_folder,
+    write_specs,
+)
 from faults.raylets import Raylets, ray_folder, shared_memory
 from sweep_scale import PARAMETERS, cost
 
@@ -72,12 +83,13 @@ def cluster_of(side: Side) -> Iterator[dict[str, str]]:
     if side.nodes is None:
         yield {}
         return
-    with (
-        ray_folder() as ray,
-        shared_memory() as shared,
-        Raylets(Path(ray), Path(shared), nodes=side.nodes, cpus=side.slots // side.nodes) as raylets,
-    ):
-        yield {"address": raylets.address}
+    with ray_folder() as ray, shared_memory() as shared:
+        try:
+            raylets = Raylets(Path(ray), Path(shared), nodes=side.nodes, cpus=side.slots // side.nodes)
+        except RuntimeError as error:
+            raise SideFailed(str(error)) from None
+        with raylets:
+            yield {"address": raylets.address}
 
 
 def run(side: Side, trials: int, folder: Path, data: Path) -> dict[str, Any]:
@@ -86,6 +98,8 @@ def run(side: Side, trials: int, folder: Path, data: Path) -> dict[str, Any]:
     search = {"sampler": "random", "scheduler": "none", "trials": trials, "max_concurrent": side.slots}
     write_specs(folder, job, {"parameters": PARAMETERS, "search": search})
     timeout = SECONDS_PER_TRIAL * trials + SECONDS_PER_SLOT * side.slots
+    # For sides/empty_slot.py: raylets give it to the slots that they start.
+    os.environ |= {"BENCHMARK_SLOTS": str(side.slots), "BENCHMARK_ARRIVED": str(folder / "arrived")}
     with cluster_of(side) as options:
         return run_side("empty_sweep", folder, every=window(trials), cpus=side.slots, timeout=timeout, **options)
 

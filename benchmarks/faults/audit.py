@@ -117,21 +117,23 @@ def number_problems(events: Sequence[Event]) -> list[str]:
 
 
 def tune_problems(expected: Expected, events: Sequence[Event], tuned: Sequence[Tuned]) -> list[str]:
-    """Trials that the last driver's Tune has twice, or does not know to have ended with all their epochs, and those
-    that ended under this driver without it."""
-    begun = max((event.time for event in events if isinstance(event, SweepStarted)), default=0.0)
-    under_it = {event.trial for event in events if isinstance(event, TrialEnded) and event.time >= begun}
+    """Trials that the last driver's Tune has twice, or does not know to have ended with all their epochs, those that
+    ended under this driver without it, and those that it had although they had ended before."""
+    begun = max((place for place, event in enumerate(events) if isinstance(event, SweepStarted)), default=0)
+    under_it = {event.trial for event in events[begun:] if isinstance(event, TrialEnded)}
+    if under_it and not tuned:
+        return ["Tune: nothing was written at its end"]
     counts = Counter(trial.trial for trial in tuned)
     problems = [
-        f"Tune: trial {trial} is there {counts[trial]} times"
+        f"Tune: trial {trial} is there {counts[trial]} times, and should be {int(trial in under_it)} times"
         for trial in sorted(under_it | set(counts))
-        if counts[trial] != 1
+        if counts[trial] != (trial in under_it)
     ]
     ended = {"status": "TERMINATED", "epoch": expected.epochs, "state": "finished"}
     for trial in tuned:
-        is_known = {name: getattr(trial, name) for name in ended}
-        if is_known != ended:
-            problems.append(f"Tune: trial {trial.trial} is {', '.join(map(str, is_known.values()))}")
+        found = {name: getattr(trial, name) for name in ended}
+        if found != ended:
+            problems.append(f"Tune: trial {trial.trial} is {', '.join(map(str, found.values()))}")
     return problems
 
 

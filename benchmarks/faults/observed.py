@@ -2,17 +2,21 @@
 
     python observed.py FILE [arguments of trainyard]
 
-FILE is a list of JSON: of each of Tune's trials our number, Tune's status, and the last epoch and state that it heard.
+FILE is a JSON list: of each of Tune's trials our number, Tune's status, and the last epoch and state that it heard.
 """
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from trainyard.cluster import session
+
 
 def observe(file: Path) -> None:
-    """Have the file written at the end of each of Tune's runs in this process."""
+    """Have the file written at the end of each of Tune's runs in this process. Imports Ray Tune."""
     from trainyard.sweep.searcher import TuneWatcher
 
     def on_experiment_end(self: TuneWatcher, trials: list[Any], **info: Any) -> None:
@@ -31,8 +35,21 @@ def known(trial: Any) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
-    observe(Path(sys.argv[1]))
-    from trainyard.cli.main import main
+def main(file: Path, arguments: list[str]) -> None:
+    connected = session.connected
 
-    main(sys.argv[2:])
+    @contextmanager
+    def connected_and_observed(**settings: Any) -> Iterator[Any]:
+        # Not before: the command imports Ray and Tune in an order and with settings of its own.
+        with connected(**settings) as nodes:
+            observe(file)
+            yield nodes
+
+    session.connected = connected_and_observed
+    from trainyard.cli.main import main as command
+
+    command(arguments)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

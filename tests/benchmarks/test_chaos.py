@@ -58,7 +58,10 @@ def test_a_trial_that_failed_or_never_ended_is_seen() -> None:
         for e in sweep()
         if not (isinstance(e, TrialEnded) and e.trial == 1)
     ]
-    assert problems(events) == "journal: trial 0 failed: its slot died 4 times; journal: trial 1 ended 0 times"
+    assert (
+        problems(events, tuned=TUNED[:1])
+        == "journal: trial 0 failed: its slot died 4 times; journal: trial 1 ended 0 times"
+    )
 
 
 def test_a_trial_that_went_on_from_another_state_is_seen() -> None:
@@ -78,8 +81,9 @@ def test_a_sweep_that_did_not_finish_is_seen() -> None:
 @pytest.mark.parametrize(
     ("tuned", "said"),
     [
-        (TUNED[:1], "Tune: trial 1 is there 0 times"),
-        ([*TUNED, TUNED[0]], "Tune: trial 0 is there 2 times"),
+        (TUNED[:1], "Tune: trial 1 is there 0 times, and should be 1 times"),
+        ([*TUNED, TUNED[0]], "Tune: trial 0 is there 2 times, and should be 1 times"),
+        ([], "Tune: nothing was written at its end"),
         ([TUNED[0], replace(TUNED[1], status="ERROR")], "Tune: trial 1 is ERROR, 3, finished"),
         ([TUNED[0], replace(TUNED[1], epoch=2, state=None)], "Tune: trial 1 is TERMINATED, 2, None"),
     ],
@@ -93,6 +97,8 @@ def test_trials_that_ended_under_an_earlier_driver_are_not_asked_of_tune() -> No
     events = [*earlier, replace(last, time=4.0), end]
     resumed = SweepStarted(name="chaos", job={}, time=3.5)
     assert problems([*earlier, resumed, *events[-2:]], tuned=TUNED[1:]) == ""
+    again = problems([*earlier, resumed, *events[-2:]], tuned=TUNED)
+    assert again == "Tune: trial 0 is there 1 times, and should be 0 times"
 
 
 @pytest.mark.parametrize(
