@@ -10,7 +10,7 @@ import torch
 from trainyard.data.dataset import Dataset
 from trainyard.data.source import Example
 from trainyard.data.writer import write_dataset
-from trainyard.errors import DataError, TrialError
+from trainyard.errors import DataError, StorageError, TrialError
 from trainyard.models.features import feature_extractor
 from trainyard.spec.job import Job
 from trainyard.training.extraction.here import read_extracted_here
@@ -178,7 +178,7 @@ def test_features_that_are_no_numbers_are_refused_with_their_row(place: Path, ex
 
 
 def test_a_file_that_is_not_there_is_named(place: Path, extracted: list[int]) -> None:
-    with pytest.raises(TrialError, match=r"the weights .*nowhere\.pt: there is no such file"):
+    with pytest.raises(StorageError, match=r"the weights .*nowhere\.pt: there is no such file"):
         read(job_for(place, weights="nowhere.pt"))
 
 
