@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from common import (
-    JOB,
     SideFailed,
     attempt,
     header,
@@ -32,10 +31,9 @@ from common import (
     report_sides,
     run_side,
     temporary_folder,
-    write_specs,
 )
 from faults.raylets import Raylets, ray_folder, shared_memory
-from sweep_scale import PARAMETERS, cost
+from sweep_scale import cost, prepare
 
 SECONDS_PER_TRIAL, SECONDS_PER_SLOT = 2.0, 20.0
 """A side that takes longer on average counts as hung."""
@@ -93,13 +91,8 @@ def cluster_of(side: Side) -> Iterator[dict[str, str]]:
 
 
 def run(side: Side, trials: int, folder: Path, data: Path) -> dict[str, Any]:
-    training = {**JOB["training"], "epochs": 1, "clip_grad_norm": 1.0}
-    job = {**JOB, "data": {"path": str(data)}, "training": training}
-    search = {"sampler": "random", "scheduler": "none", "trials": trials, "max_concurrent": side.slots}
-    write_specs(folder, job, {"parameters": PARAMETERS, "search": search})
+    prepare(folder, data, sampler="random", trials=trials, slots=side.slots)
     timeout = SECONDS_PER_TRIAL * trials + SECONDS_PER_SLOT * side.slots
-    # For sides/empty_slot.py: raylets give it to the slots that they start.
-    os.environ |= {"BENCHMARK_SLOTS": str(side.slots), "BENCHMARK_ARRIVED": str(folder / "arrived")}
     with cluster_of(side) as options:
         return run_side("empty_sweep", folder, every=window(trials), cpus=side.slots, timeout=timeout, **options)
 

@@ -8,6 +8,7 @@ it the driver's CPU seconds per trial, which a busy machine hardly changes, its 
 MLflow had not been told of when the last one ended, and how long it took then to stop and to record the rest.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -37,11 +38,19 @@ SECONDS_PER_TRIAL = 2.0
 
 
 def run(sampler: str, trials: int, folder: Path, data: Path) -> dict[str, Any]:
+    prepare(folder, data, sampler=sampler, trials=trials, slots=2)
+    return run_side("empty_sweep", folder, every=window(trials), timeout=120 + SECONDS_PER_TRIAL * trials)
+
+
+def prepare(folder: Path, data: Path, *, sampler: str, trials: int, slots: int) -> None:
+    """For sides/empty_sweep.py: write its specs, and tell the slots, wherever they will be, how many they are."""
     training = {**JOB["training"], "epochs": 1, "clip_grad_norm": 1.0}
     job = {**JOB, "data": {"path": str(data)}, "training": training}
-    search = {"sampler": sampler, "scheduler": "none", "trials": trials, "max_concurrent": 2}
+    search = {"sampler": sampler, "scheduler": "none", "trials": trials, "max_concurrent": slots}
     write_specs(folder, job, {"parameters": PARAMETERS, "search": search})
-    return run_side("empty_sweep", folder, every=window(trials), timeout=120 + SECONDS_PER_TRIAL * trials)
+    arrived = folder / "arrived"
+    arrived.mkdir()
+    os.environ |= {"BENCHMARK_SLOTS": str(slots), "BENCHMARK_ARRIVED": str(arrived)}
 
 
 def window(trials: int) -> int:

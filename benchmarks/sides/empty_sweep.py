@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sqlite3
 import time
 from contextlib import closing
@@ -82,9 +81,6 @@ def main() -> None:
     folder = SweepFolder.create(options.folder / "results", "benchmark", job, space)
     database = options.folder / "mlflow.db"
     watch = Watch(database, options.every)
-    arrived = options.folder / "arrived"
-    arrived.mkdir()
-    os.environ |= {"BENCHMARK_SLOTS": str(options.cpus), "BENCHMARK_ARRIVED": str(arrived)}
     with connected(address=options.address, cpus=options.cpus) as nodes:
         from empty_slot import EmptySlot
 

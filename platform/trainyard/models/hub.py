@@ -1,6 +1,7 @@
 """Files of pretrained weights: on this machine, or downloaded from Hugging Face's hub. Needs no torch."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from trainyard.errors import StorageError, TrialError
@@ -8,6 +9,17 @@ from trainyard.spec.pretrained import SUFFIXES
 
 FILE = "model.safetensors"
 """What transformers calls the file of a model's weights."""
+
+
+@contextlib.contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """StorageError where a file of weights isn't there, or the system refuses it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageError(f"the weights {file}: there is no such file on this machine. Put it there.") from error
+    except OSError as error:
+        raise StorageError(f"the weights {file} can't be read: {error.strerror or error}.") from error
 
 
 def located(weights: str) -> Path:

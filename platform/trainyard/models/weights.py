@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainyard.errors import StorageError, TrialError
+from trainyard.models.hub import readable
 from trainyard.models.states import MAGIC, from_bytes
 from trainyard.spec.hints import listing
 from trainyard.spec.pretrained import is_file
@@ -124,6 +125,12 @@ def read_file(path: Path, *, under: tuple[str, ...] = ("",)) -> State:
     under: how the names of those that are needed begin; of a safetensors file no others are read. StorageError if the
     file is not there, damaged, or refused by the system; TrialError if it holds something else.
     """
+    with readable(path):
+        return _read(path, under)
+
+
+def _read(path: Path, under: tuple[str, ...]) -> State:
+    """OSError as the system raises it."""
     try:
         if path.stat().st_size == 0:
             raise StorageError(f"the weights {path} are an empty file.")
@@ -141,16 +148,12 @@ def read_file(path: Path, *, under: tuple[str, ...] = ("",)) -> State:
         if of_a_trial:
             return _tensors(from_bytes(path.read_bytes(), f"the checkpoint {path}").get("learner"), path)
         return _tensors(torch.load(path, map_location="cpu", weights_only=True), path)
-    except FileNotFoundError as error:
-        raise StorageError(f"the weights {path}: there is no such file on this machine. Put it there.") from error
-    except OSError as error:
-        raise StorageError(f"the weights {path} can't be read: {error.strerror or error}.") from error
     except pickle.UnpicklingError as error:
         raise TrialError(
             f"the weights {path} aren't read: they are no tensors, or hold other Python objects too, which could run "
             "code. Save them with torch.save(model.state_dict(), path), or as safetensors."
         ) from error
-    except (StorageError, TrialError):
+    except (OSError, StorageError, TrialError):
         raise
     except Exception as error:  # a damaged file makes torch's reader raise whatever it stumbles over
         raise StorageError(f"the weights {path} can't be read: {_first_line(error)}.") from error

@@ -31,11 +31,11 @@ class Brackets(HyperBandScheduler):
             bracket._live_trials[trial] = None
 
     def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
-        stopped = False
+        action, stopped = TrialScheduler.PAUSE, False
         while bracket.current_trials():
             action = super()._process_bracket(tune_controller, bracket)
             bracket.is_being_processed = False
             stopped = stopped or action == TrialScheduler.STOP
             if not bracket.cur_iter_done() or bracket.finished():
-                return TrialScheduler.STOP if stopped else str(action)
-        return TrialScheduler.STOP if stopped else TrialScheduler.PAUSE
+                break
+        return TrialScheduler.STOP if stopped else action

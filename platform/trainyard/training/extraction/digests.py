@@ -4,7 +4,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from trainyard.errors import StorageError
+from trainyard.models.hub import readable
 
 DIGEST_BYTES = 1 << 20
 """Of a file that are read at a time."""
@@ -13,13 +13,9 @@ DIGEST_BYTES = 1 << 20
 def file_digest(file: Path) -> str:
     """SHA-256 of a file of weights, read once by a process while the file stays as it is. StorageError if it
     can't be read."""
-    try:
+    with readable(file):
         facts = file.stat()
         return _digest(file.resolve(), facts.st_size, facts.st_mtime_ns)
-    except FileNotFoundError as error:
-        raise StorageError(f"the weights {file}: there is no such file on this machine. Put it there.") from error
-    except OSError as error:
-        raise StorageError(f"the weights {file} can't be read: {error.strerror or error}.") from error
 
 
 @lru_cache(maxsize=16)
